@@ -1,0 +1,122 @@
+"""Twin critic, actor and value network, and their tabular twins.
+
+``continuous`` builds the 256-256 ReLU networks that are trained on MuJoCo; ``tabular`` builds
+one linear layer on one-hot inputs, whose parameters *are* the tables Q, pi and V, so that the
+same update runs on a finite decision process.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from deep.distributions import Categorical, TanhNormal
+
+LOG_STD_RANGE = (-20.0, 2.0)
+
+
+class Networks(NamedTuple):
+    """Modules of one agent: critic(s, a) -> (2, B), actor(s) -> distribution, value(s) -> (B,)."""
+
+    critic: nn.Module
+    actor: nn.Module
+    value: nn.Module
+
+
+# Flax fixes parameters at float32; ``float`` follows JAX's default precision, so x64 checks run in float64.
+dense = partial(nn.Dense, param_dtype=float)
+
+
+class MLP(nn.Module):
+    """ReLU layers of the given widths and a linear output."""
+
+    hidden: Sequence[int]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B N"]) -> Float[Array, "B M"]:
+        for width in self.hidden:
+            x = nn.relu(dense(width)(x))
+        return dense(self.outputs)(x)
+
+
+class TwinCritic(nn.Module):
+    """Two independent Q networks. Kept apart: one batched product measured slower on CPU."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"], action: Float[Array, "B U"]) -> Float[Array, "2 B"]:
+        x = jnp.concatenate([observation, action], axis=-1)
+        first = MLP(self.hidden, 1, name="first")(x)
+        second = MLP(self.hidden, 1, name="second")(x)
+        return jnp.stack([first[:, 0], second[:, 0]])
+
+
+class GaussianActor(nn.Module):
+    """State-dependent diagonal Gaussian before tanh; log-std clipped to LOG_STD_RANGE."""
+
+    hidden: Sequence[int]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> TanhNormal:
+        x = observation
+        for width in self.hidden:
+            x = nn.relu(dense(width)(x))
+        mean = dense(self.action_size, name="mean")(x)
+        log_std = dense(self.action_size, name="log_std")(x)
+        return TanhNormal(mean, jnp.clip(log_std, *LOG_STD_RANGE))
+
+
+class StateValue(nn.Module):
+    """V(s)."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, " B"]:
+        return MLP(self.hidden, 1, name="value")(observation)[:, 0]
+
+
+class TwinTable(nn.Module):
+    """Q_i(s, a) as two (S, A) tables."""
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B S"], action: Float[Array, "B A"]) -> Float[Array, "2 B"]:
+        shape = (2, observation.shape[-1], action.shape[-1])
+        table = self.param("table", nn.initializers.zeros, shape)
+        return jnp.einsum("bs,ba,isa->ib", observation, action, table)
+
+
+class SoftmaxTable(nn.Module):
+    """pi(a|s) as a softmax of an (S, A) table of logits."""
+
+    n_actions: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B S"]) -> Categorical:
+        table = self.param("table", nn.initializers.zeros, (observation.shape[-1], self.n_actions))
+        return Categorical(observation @ table)
+
+
+class ValueTable(nn.Module):
+    """V(s) as an (S,) table."""
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B S"]) -> Float[Array, " B"]:
+        return observation @ self.param("table", nn.initializers.zeros, (observation.shape[-1],))
+
+
+def continuous(action_size: int, hidden: Sequence[int] = (256, 256)) -> Networks:
+    """Networks for observations in R^O and actions in (-1, 1)^action_size."""
+    hidden = tuple(hidden)
+    return Networks(TwinCritic(hidden), GaussianActor(hidden, action_size), StateValue(hidden))
+
+
+def tabular(n_actions: int) -> Networks:
+    """Tables on one-hot states and one-hot actions; the number of states is that of the observation."""
+    return Networks(TwinTable(), SoftmaxTable(n_actions), ValueTable())
