@@ -1,0 +1,239 @@
+"""Finite discounted Markov decision processes.
+
+An `MDP` is the tuple `(P, r, gamma, mu0)` of Puterman, *Markov Decision Processes* (1994), chapter 6:
+
+    P[s, a, t]   probability of moving from state s to state t under action a
+    r[s, a]      expected reward
+    gamma        discount, 0 <= gamma < 1
+    mu0[s]       distribution of the first state
+
+with state-wise available actions. **The floats handed in are the MDP**: nothing is renormalised, and every solver
+and every error bound of this package speaks about exactly these numbers. A row of `P` may therefore miss one, but
+only by what rounding explains (`reference.rounding.admissible_defect`).
+"""
+
+import os
+import secrets
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Float64
+from scipy import sparse
+
+from reference import checks
+from reference.checks import InvalidMDP
+from reference.rounding import csr_sum_minus_one, sum_minus_one
+
+_BLOCK = 1 << 22  # entries handled at once where a temporary of the size of P would hurt
+_FORMAT = "roer-mdp-1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MDP:
+    """A finite discounted MDP with `S` states and `A` actions.
+
+    * `transitions`: dense `(S, A, S)` array, or a SciPy CSR matrix `(S*A, S)` whose row `s*A + a` is the pair `(s, a)`.
+    * `rewards`: `(S, A)`; `discount`: in `[0, 1)`.
+    * `initial`: `(S,)`, uniform if not given.
+    * `available`: `(S, A)` booleans, all true if not given. Rows of unavailable pairs are ignored; they must be zero or
+      distributions, and their rewards are stored as 0.
+    * `grid`: `(rows, columns)` if the first `rows * columns` states are the cells of a grid, row by row (for display).
+
+    Arrays are stored as read-only float64. Raises `InvalidMDP`, naming state and action, if anything does not fit.
+    """
+
+    transitions: Float64[np.ndarray, "S A S"] | sparse.csr_array
+    rewards: Float64[np.ndarray, "S A"]
+    discount: float
+    initial: Float64[np.ndarray, " S"] | None = None
+    available: Bool[np.ndarray, "S A"] | None = None
+    grid: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        rewards = checks.as_floats(self.rewards, "rewards", "(S, A)", 2)
+        n_states, n_actions = rewards.shape
+        if rewards.size == 0:
+            raise InvalidMDP(f"rewards has shape {rewards.shape}: expected (S, A) with at least one state and action.")
+        available = checks.as_availability(self.available, rewards.shape)
+        checks.check_rewards(rewards, available)
+        rewards = np.where(available, rewards, 0.0)
+        if self.initial is None:
+            initial = np.full(n_states, 1.0 / n_states)
+        else:
+            initial = checks.as_floats(self.initial, "initial", "(S,)", 1)
+        checks.check_initial(initial, n_states)
+        for array in (rewards, initial, available):
+            array.setflags(write=False)
+        fields = {
+            "transitions": checks.as_transitions(self.transitions, n_states, n_actions),
+            "rewards": rewards,
+            "discount": checks.as_discount(self.discount),
+            "initial": initial,
+            "available": available,
+            "grid": checks.as_grid(self.grid, n_states),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        checks.check_entries(self.matrix, n_actions)
+        checks.check_rows(self._row_sums_minus_one(), n_states)
+        checks.check_scale(rewards, self.discount, self.defects)
+
+    def _row_sums_minus_one(self) -> Float64[np.ndarray, "S A"]:
+        """`defects`, but plain float64 at unavailable pairs that carry a row: those enter no result."""
+        if self.available.all():
+            return self.defects
+        sums = self.expected_next(np.ones(self.n_states))
+        return np.where(self.available | (sums == 0.0), self.defects, sums - 1.0)
+
+    @property
+    def n_states(self) -> int:
+        """S."""
+        return int(self.rewards.shape[0])
+
+    @property
+    def n_actions(self) -> int:
+        """A."""
+        return int(self.rewards.shape[1])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether `transitions` is a CSR matrix."""
+        return not isinstance(self.transitions, np.ndarray)
+
+    @cached_property
+    def matrix(self) -> Float64[np.ndarray, "SA S"] | sparse.csr_array:
+        """`transitions` as a matrix with row `s*A + a` for the pair `(s, a)` (a view, never a copy)."""
+        if isinstance(self.transitions, np.ndarray):
+            return self.transitions.reshape(-1, self.n_states)
+        return self.transitions
+
+    @cached_property
+    def defects(self) -> Float64[np.ndarray, "S A"]:
+        """Exact row sums minus one, rounded once (`sum_minus_one`); 0 at unavailable pairs."""
+        matrix = self.matrix
+        if isinstance(matrix, np.ndarray):
+            step = max(1, _BLOCK // self.n_states)
+            flat = np.concatenate([sum_minus_one(matrix[i : i + step]) for i in range(0, len(matrix), step)])
+        else:
+            flat = csr_sum_minus_one(matrix)
+        return np.where(self.available, flat.reshape(self.rewards.shape), 0.0)
+
+    @cached_property
+    def row_entries(self) -> int:
+        """The largest number of stored entries in a row of `P`: the length of the dot products of a backup."""
+        if isinstance(self.matrix, np.ndarray):
+            return self.n_states
+        return int(np.diff(self.matrix.indptr).max(initial=1))
+
+    @cached_property
+    def terminal(self) -> Bool[np.ndarray, " S"]:
+        """States that only repeat themselves with reward 0 by their single available action.
+
+        One action only, so that the soft value is zero as well: with several, the entropy of the choice would pay.
+        """
+        matrix = self.matrix
+        if isinstance(matrix, np.ndarray):
+            occupied = np.count_nonzero(self.transitions, axis=2)
+            stays = np.einsum("sas->sa", self.transitions) > 0.0
+        else:
+            coo = sparse.coo_array(matrix)
+            row, column = coo.row[coo.data > 0.0], coo.col[coo.data > 0.0]
+            occupied = np.bincount(row, minlength=self.rewards.size).reshape(self.rewards.shape)
+            loops = row[row // self.n_actions == column]
+            stays = np.isin(np.arange(self.rewards.size), loops).reshape(self.rewards.shape)
+        repeats = self.available & (occupied == 1) & stays & (self.rewards == 0.0)
+        return repeats.any(axis=1) & (self.available.sum(axis=1) == 1)
+
+    def expected_next(self, values: Float64[np.ndarray, " S"]) -> Float64[np.ndarray, "S A"]:
+        """`(P v)(s, a)`, the expected value of the next state."""
+        return np.asarray(self.matrix @ values).reshape(self.rewards.shape)
+
+    def with_discount(self, discount: float) -> "MDP":
+        """The same process under another discount."""
+        return replace(self, discount=discount)
+
+    def to_dense(self) -> "MDP":
+        """The same process with dense transitions."""
+        if not self.is_sparse:
+            return self
+        return replace(self, transitions=self.matrix.toarray().reshape(*self.rewards.shape, self.n_states))
+
+    def to_sparse(self) -> "MDP":
+        """The same process with CSR transitions."""
+        return self if self.is_sparse else replace(self, transitions=sparse.csr_array(self.matrix))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an `.npz` file (plain arrays, no pickle). The file appears whole or not at all."""
+        arrays: dict[str, npt.ArrayLike] = {
+            "format": _FORMAT, "rewards": self.rewards, "discount": self.discount, "initial": self.initial,
+            "available": self.available, "grid": np.array(self.grid or (), dtype=np.int64),
+        }  # fmt: skip
+        if isinstance(self.transitions, np.ndarray):
+            arrays["transitions"] = self.transitions
+        else:
+            csr = self.transitions
+            arrays |= {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            with partial.open("xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)  # same folder, hence atomic
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "MDP":
+        """Read what `save` wrote. Raises `InvalidMDP` for a truncated, pickled or foreign file."""
+        arrays = _read_arrays(Path(path))
+        n_states, n_actions = arrays["rewards"].shape
+        transitions = arrays.get("transitions")
+        try:
+            if transitions is None:
+                csr = (arrays["data"], arrays["indices"], arrays["indptr"])
+                transitions = sparse.csr_array(csr, shape=(n_states * n_actions, n_states))
+                transitions.check_format(full_check=True)
+            grid = tuple(int(side) for side in arrays["grid"]) or None
+            return cls(transitions, arrays["rewards"], float(arrays["discount"]), arrays["initial"],
+                       arrays["available"], grid)  # fmt: skip
+        except (ValueError, TypeError, IndexError) as error:
+            raise InvalidMDP(f"{path}: the arrays in the file are not an MDP: {error}") from error
+
+    def __repr__(self) -> str:
+        layout = "CSR" if self.is_sparse else "dense"
+        return f"MDP({self.n_states} states, {self.n_actions} actions, discount {self.discount:g}, {layout})"
+
+    def _repr_html_(self) -> str:
+        return import_module("reference.show").to_html(self)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an `.npz` written by `MDP.save`, or one clear error."""
+    remedy = "Expected an .npz file written by MDP.save; write it again with MDP.save."
+    with path.open("rb") as file:  # a missing or unreadable file keeps its own error
+        if not zipfile.is_zipfile(file):
+            raise InvalidMDP(f"{path}: not an .npz archive: foreign, or cut short. {remedy}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, NotImplementedError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        raise InvalidMDP(f"{path}: cannot be read: {type(error).__name__}: {error}. {remedy}") from error
+    seen = str(arrays.get("format", "no format entry"))
+    if seen != _FORMAT:
+        raise InvalidMDP(f"{path}: format is {seen!r}, expected {_FORMAT!r}. {remedy}")
+    needed = {"rewards", "discount", "initial", "available", "grid"}
+    needed |= {"transitions"} if "transitions" in arrays else {"data", "indices", "indptr"}
+    if missing := sorted(needed - set(arrays)):
+        raise InvalidMDP(f"{path}: the file lacks {', '.join(missing)}. {remedy}")
+    if arrays["rewards"].ndim != 2:
+        raise InvalidMDP(f"{path}: rewards has shape {arrays['rewards'].shape}, expected (S, A). {remedy}")
+    return arrays

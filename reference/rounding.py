@@ -1,0 +1,48 @@
+"""What float64 rounding can do: the bounds and the exact sums that checks and certificates rest on.
+
+Sources: N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition (2002), section 3.1; S. M. Rump,
+T. Ogita and S. Oishi, *Accurate floating-point summation I*, SIAM J. Sci. Comput. 31 (2008).
+"""
+
+import numpy as np
+from jaxtyping import Float64
+from scipy import sparse
+
+UNIT_ROUNDOFF = 2.0**-53
+
+
+def gamma_n(n: float) -> float:
+    """`n u / (1 - n u)`: relative error of `n` consecutive roundings (Higham 2002, lemma 3.1), in any order."""
+    product = n * UNIT_ROUNDOFF
+    if product >= 1.0:
+        raise ValueError(f"expected fewer than {1 / UNIT_ROUNDOFF:.0f} roundings, got {n}: no float64 bound exists")
+    return product / (1.0 - product)
+
+
+def admissible_defect(n_entries: int) -> float:
+    """How far the exact sum of `n_entries` float64 probabilities may be from one and still be one up to rounding.
+
+    Dividing `n` nonnegative numbers by their float64 sum (n - 1 additions, one division) leaves a defect of at most
+    `gamma_n(n)`; rounding exact probabilities leaves less. The product of two such matrices doubles the first and
+    adds its own `n` roundings. `gamma_n(2 (n + 1))` covers each of these, and no error that is worth a name.
+    """
+    return gamma_n(2 * (n_entries + 1))
+
+
+def sum_minus_one(rows: Float64[np.ndarray, "N M"]) -> Float64[np.ndarray, " N"]:
+    """Row sums minus one, of nonnegative rows that sum to about one: exact up to `u |result| + M**2 u**2`.
+
+    Each entry is split without error into a multiple of `2**-52` and a rest of at most `2**-53` (Rump, Ogita and
+    Oishi 2008, *ExtractVector*). Partial sums of the multiples stay below two, hence are exact in every order.
+    """
+    high = (rows + 1.0) - 1.0
+    return (high.sum(axis=1) - 1.0) + (rows - high).sum(axis=1)
+
+
+def csr_sum_minus_one(matrix: sparse.csr_array) -> Float64[np.ndarray, " N"]:
+    """`sum_minus_one` for the rows of a CSR matrix."""
+    high = (matrix.data + 1.0) - 1.0
+    ones = np.ones(matrix.shape[1])
+    parts = [sparse.csr_array((part, matrix.indices, matrix.indptr), shape=matrix.shape) @ ones
+             for part in (high, matrix.data - high)]  # fmt: skip
+    return (parts[0] - 1.0) + parts[1]
