@@ -18,10 +18,16 @@ Scalar = Float[Array, ""] | float
 def relaxed_ratio(
     divergence: Divergence, z: Float[Array, " B"], mass: Float[Array, " B"]
 ) -> tuple[Float[Array, " B"], Float[Array, ""]]:
-    """Optimal ratio of the relaxed problem at z = advantage / beta under the law mass / sum(mass), and its multiplier."""
+    """Optimal ratio of the relaxed problem at z = advantage / beta under the law mass / sum(mass), and its multiplier.
+
+    Solved for z - max z, which changes the multiplier alone: next to the pole of the JS ratio the rounding of a
+    multiplier as large as z would be felt. Rows without mass (padding) get the ratio of the largest z.
+    """
     law = mass / jnp.sum(mass)
-    multiplier = divergence.multiplier(z, law)
-    return divergence.ratio(z - multiplier), multiplier
+    top = jnp.max(jnp.where(mass > 0, z, -jnp.inf))
+    centred = jnp.where(mass > 0, z - top, 0.0)
+    multiplier = divergence.multiplier(centred, law)
+    return divergence.ratio(centred - multiplier), top + multiplier
 
 
 def additive(weight: Float[Array, " B"], ratio: Float[Array, " B"], rate: Scalar) -> Float[Array, " B"]:
