@@ -7,7 +7,7 @@ A test asks for the `variant` fixture, wraps what it tests and calls the result:
         row("SAC-01", "soft value", abs(soft_value(q, log_prob, alpha) - expected), bound, reason)
 
 Arguments and results are pytrees of arrays; close over whatever is static. The test is run once per mode, and errs if
-it never calls what it wrapped. Wrapping the same function again inside a Hypothesis example costs no second compilation.
+it never calls what it wrapped. Wrapping the same function again in a Hypothesis example costs no second compilation.
 """
 
 from __future__ import annotations

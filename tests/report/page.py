@@ -1,0 +1,135 @@
+"""The matrix as one stand-alone HTML page: no script, no font, nothing fetched."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from report.cells import Cell, Row, State
+from report.markdown import LEGEND, broken_line, number
+from report.matrix import SETTINGS, VERSIONS, Matrix
+
+_DECADES = 6  # the bar is logarithmic: empty at a millionth of the bound, full at the bound
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #2a8a4a; --bad: #c62828; --idle: #888; --paper: Canvas; }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; color: CanvasText; background: var(--paper); }
+h1 { margin: 0 0 .2rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
+.verdict { font-size: 1.1rem; font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
+.idle { color: var(--idle); } .scroll { overflow: auto; max-height: 85vh; border: 1px solid var(--line); }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+thead th { position: sticky; top: 0; background: var(--paper); z-index: 2; font-weight: 600; }
+tbody th { position: sticky; left: 0; background: var(--paper); font-weight: 400; min-width: 15rem; }
+thead th:first-child { left: 0; z-index: 3; }
+tr.chapter th { font-weight: 700; padding-top: 1rem; }
+td.number { white-space: nowrap; font-size: 12px; } td.broken { background: #c6282822; }
+.bar { display: block; height: 4px; margin-top: 2px; background: var(--line); min-width: 6rem; }
+.bar i { display: block; height: 100%; background: var(--good); } .broken .bar i { background: var(--bad); }
+code { font-size: 12px; } li { margin: .2rem 0; }
+"""
+
+
+def render(matrix: Matrix) -> str:
+    """The whole page."""
+    verdict = "good" if matrix.holds else "bad"
+    body = [
+        "<h1>Matrix</h1>",
+        f'<p><span class="verdict {verdict}">{escape(matrix.count_line())}</span><br>'
+        f"revision <code>{escape(matrix.revision)}</code>, {escape(matrix.date)}</p>",
+        *_broken(matrix),
+        *_not_run(matrix),
+        *_rows(matrix),
+        *_cells(matrix),
+        *_skipped(matrix),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>Matrix</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def filled(row: Row) -> float:
+    """How full the bar of a row is, in [0, 1]: the logarithm of error over bound, over the last decades."""
+    if row.broken:
+        return 1.0
+    if row.severity <= 0.0:
+        return 0.0
+    return min(1.0, max(0.0, 1.0 + math.log10(row.severity) / _DECADES))
+
+
+def _broken(matrix: Matrix) -> list[str]:
+    blocks = [
+        f'<h2 class="bad">{title}</h2>{_list([broken_line(matrix, key, row) for key, row in pairs])}'
+        for title, pairs in matrix.broken_groups()
+    ]
+    tests = matrix.broken_tests()
+    if tests:
+        lines = [
+            f"{test} in {', '.join(problems)}: {next(iter(problems.values())).message}"
+            for test, problems in tests.items()
+        ]
+        blocks.append(f'<h2 class="bad">Failing tests</h2>{_list(lines)}')
+    return blocks
+
+
+def _not_run(matrix: Matrix) -> list[str]:
+    lines = [f"{cell.name}: {cell.state.value}. {cell.reason}" for cell in matrix.cells if cell.reason]
+    return [f"<h2>Cells that did not run or did not end well</h2>{_list(lines)}"] if lines else []
+
+
+def _rows(matrix: Matrix) -> list[str]:
+    columns = matrix.columns
+    if not matrix.keys():
+        return []
+    heads = "".join(f"<th>{'<br>'.join(escape(part) for part in cell.name.split('-'))}</th>" for cell in columns)
+    lines = []
+    for name, keys in matrix.chapters().items():
+        lines.append(f'<tr class="chapter"><th>{escape(name)}</th><td colspan="{len(columns)}"></td></tr>')
+        for key in keys:
+            entries = "".join(_entry(cell.rows.get(key), cell) for cell in columns)
+            lines.append(f"<tr><th><code>{escape(key[0])}</code> {escape(key[1])}</th>{entries}</tr>")
+    legend = escape(LEGEND.replace("`", "")) + f" The bar is full at the bound and empty at 1e-{_DECADES} of it."
+    table = f"<table><thead><tr><th>id, quantity</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return [f'<h2>Rows</h2><p>{legend}</p><div class="scroll">{table}</div>']
+
+
+def _entry(row: Row | None, cell: Cell) -> str:
+    if row is None:
+        return "<td></td>" if cell.state.ran else f'<td class="idle" title="{escape(cell.state.value)}">?</td>'
+    sign = "✗" if row.broken else "∼" if row.skipped else "✓"
+    tone = "bad" if row.broken else "idle" if row.skipped else "good"
+    tip = f"{row.reason}\n{row.comparisons} comparison{'s' if row.comparisons != 1 else ''}\n{row.test}"
+    text = f'<span class="{tone}">{sign}</span>'
+    if not row.exact:
+        relation = "≤" if row.error <= row.bound else "&gt;"
+        text += f" {number(row.error)} {relation} {number(row.bound)}"
+        text += f'<span class="bar"><i style="width:{100 * filled(row):.0f}%"></i></span>'
+    return f'<td class="number{" broken" if row.broken else ""}" title="{escape(tip)}">{text}</td>'
+
+
+def _cells(matrix: Matrix) -> list[str]:
+    shown = [name for name in (*VERSIONS, *SETTINGS) if any(cell.versions.get(name) for cell in matrix.cells)]
+    heads = "".join(
+        f"<th>{escape(name)}</th>" for name in ("cell", "state", "passed", "failed", "skipped", "s", *shown)
+    )
+    lines = []
+    for cell in matrix.cells:
+        tone = "good" if cell.state is State.OK else "bad" if cell.state.fails(matrix.ci) else "idle"
+        numbers = (cell.passed, cell.failed, cell.skipped, f"{cell.seconds:.0f}")
+        entries = "".join(f"<td>{escape(str(value))}</td>" for value in numbers)
+        versions = "".join(f"<td>{escape(cell.versions.get(name, ''))}</td>" for name in shown)
+        state = f'<td class="{tone}">{escape(cell.state.value)}</td>'
+        lines.append(f"<tr><th><code>{escape(cell.name)}</code></th>{state}{entries}{versions}</tr>")
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return [f'<h2>Cells</h2><div class="scroll">{table}</div>']
+
+
+def _skipped(matrix: Matrix) -> list[str]:
+    lines = [f"{test} in {', '.join(cells)}: {why}" for (test, why), cells in matrix.skipped_tests().items()]
+    return [f"<h2>Skipped tests</h2>{_list(lines)}"] if lines else []
+
+
+def _list(lines: list[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
