@@ -1,0 +1,290 @@
+r"""The *relaxed* problem: optimal weights w = d/D of the data, and the multiplier that makes them mean one.
+
+    maximise   E_D[w A] - beta E_D[f(w)]   over w >= 0   subject to   E_D[w] = 1                            (KL-02)
+
+for advantages A, a data law D (`behavior`), a temperature beta > 0 and a generator f of `reference.divergence`. With
+z = A/beta the solution is, entry by entry,
+
+    w = (f*)'(z - nu),       nu the unique root of E_D[(f*)'(z - nu)] = 1                          (KL-04, JS-04, JS-10)
+
+and its value is that of the dual,  min over nu of  beta (nu + E_D[f*(z - nu)])                                (FD-03).
+The sources write lambda = beta nu. No nu may be dropped: it is absorbed by normalisation for KL only (KL-08).
+
+Relaxed, because d = w D need not be the occupancy of any policy (KL-05). This ratio is one of three that are easily
+confused; the others are the conditional ratio of `reference.regularized` and the occupancy ratio of the flow problem.
+
+**Entries without data.** Where `behavior` is 0 the ratio d/D does not exist: the weight there is NaN, the advantage
+there is ignored (it may be infinite or NaN), and `Weights.distribution` is 0.
+"""
+
+import dataclasses
+import math
+from importlib import import_module
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
+
+from reference.divergence import KL, RELATIVE_ACCURACY, Divergence, DomainError
+from reference.multiplier import Root, solve_multiplier
+from reference.rounding import UNIT_ROUNDOFF, admissible_defect
+
+__all__ = ["Weights", "effective_sample_size", "optimal_weights", "relaxed_objective", "weights_at"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Weights:
+    """Optimal ratios of the relaxed problem, with a certificate.
+
+    * `weights`, `behavior`: of the shape of the data; weights are NaN where `behavior` is 0.
+    * `multiplier`: nu, in units of advantage/beta; at most `multiplier_error` from the exact one.
+    * `weights_error`: bound on `max |weights - exact weights|` over the support.
+    * `value`: objective of these weights; `dual`: upper bound on every objective. The optimum is within `gap` of both;
+      rounding errors are counted in `gap`, so it is never zero.
+    * `effective_sample_fraction`: 1/E_D[w^2], in (0, 1]; `effective_sample_size`: that times the entries with data.
+    """
+
+    weights: Float64[np.ndarray, "..."]
+    behavior: Float64[np.ndarray, "..."]
+    divergence: Divergence
+    beta: float
+    multiplier: float
+    multiplier_error: float
+    weights_error: float
+    value: float
+    dual: float
+    gap: float
+
+    @property
+    def distribution(self) -> Float64[np.ndarray, "..."]:
+        """d = w D, zero where there are no data."""
+        return np.where(self.behavior > 0.0, self.behavior * np.where(self.behavior > 0.0, self.weights, 0.0), 0.0)
+
+    @property
+    def support(self) -> int:
+        """The number of entries with data."""
+        return int(np.count_nonzero(self.behavior))
+
+    @property
+    def effective_sample_fraction(self) -> float:
+        """1/E_D[w^2]."""
+        return effective_sample_size(self.weights, self.behavior) / self.support
+
+    @property
+    def effective_sample_size(self) -> float:
+        """`effective_sample_fraction` times the number of entries with data (ESS-01)."""
+        return effective_sample_size(self.weights, self.behavior)
+
+    def __repr__(self) -> str:
+        return (
+            f"Weights({self.divergence!r}, beta {self.beta:g}, {self.support} of {self.behavior.size} entries, "
+            f"multiplier {self.multiplier:.6g}, value {self.value:.6g}, gap <= {self.gap:.1e}, "
+            f"ESS {self.effective_sample_size:.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        return import_module("reference.show").to_html(self)
+
+
+def optimal_weights(
+    advantage: ArrayLike, behavior: ArrayLike, beta: float, divergence: Divergence | None = None
+) -> Weights:
+    """Solve the relaxed problem exactly (KL-04, JS-04, JS-10, FD-03).
+
+    `advantage` and `behavior` have one shape, any; `behavior` is a law on all entries; `divergence` is KL if not given.
+    ValueError, naming the entry, for an advantage that is not finite where there are data, a law that is negative or
+    does not sum to one up to rounding, beta <= 0, unequal shapes, or a range of advantages that overflows over beta.
+    """
+    divergence = KL() if divergence is None else divergence
+    data = _Data.checked(advantage, behavior, beta)
+    root = solve_multiplier(data.advantage, data.law, data.beta, divergence)
+    reference_value = float(data.advantage[root.pivot])
+    ratio = root.arguments.ratio(root.x)
+    primal, dual, rounding = _certificate(root, ratio, data.beta)
+    shift = 2.0 * UNIT_ROUNDOFF * abs(reference_value)
+    multiplier = reference_value / data.beta - root.pivot_argument
+    spread = 4.0 * UNIT_ROUNDOFF * (abs(reference_value / data.beta) + abs(root.pivot_argument))
+    weights = np.full(data.shape, np.nan)
+    weights[data.support] = ratio
+    return Weights(
+        weights=_frozen(weights),
+        behavior=_frozen(data.behavior),
+        divergence=divergence,
+        beta=data.beta,
+        multiplier=multiplier,
+        multiplier_error=root.halfwidth + spread,
+        weights_error=_ratio_error(root, ratio),
+        value=reference_value + primal,
+        dual=reference_value + dual,
+        gap=max(dual - primal, 0.0) + rounding + shift,
+    )
+
+
+def weights_at(
+    multiplier: float, advantage: ArrayLike, beta: float, divergence: Divergence
+) -> Float64[np.ndarray, "..."]:
+    """The ratios (f*)'(advantage/beta - multiplier) at a multiplier of the caller's, whose mean may be anything.
+
+    DomainError where the multiplier leaves the domain of the ratio (JS-03), naming the entry and the smallest
+    multiplier that stays inside.
+    """
+    beta = _checked_beta(beta)
+    z = np.asarray(advantage, dtype=np.float64) / beta
+    if np.any(np.isnan(z)):
+        raise ValueError(f"advantage is NaN at index {_place(np.isnan(z))}: expected numbers")
+    y = z - float(multiplier)
+    if not np.all(y <= divergence.supremum):
+        index = np.unravel_index(int(np.argmax(z)), z.shape)
+        raise DomainError(
+            f"infeasible multiplier {float(multiplier):g} for {divergence!r}: the ratio exists where advantage/beta - "
+            f"multiplier < f'(inf) = {divergence.supremum:.6g}, but entry {_index(index)} has {float(np.max(y)):.6g}; "
+            f"expected a multiplier above {float(np.max(z)) - divergence.supremum:.6g} (optimal_weights solves for it)"
+        )
+    return np.asarray(divergence.ratio(y))
+
+
+def relaxed_objective(
+    weights: ArrayLike, advantage: ArrayLike, behavior: ArrayLike, beta: float, divergence: Divergence
+) -> float:
+    """E_D[w A] - beta E_D[f(w)] of any weights w >= 0; entries without data are ignored (KL-01)."""
+    data = _Data.checked(advantage, behavior, beta)
+    w = _same_shape("weights", weights, data.shape)[data.support]
+    price = np.asarray(divergence.f(w))
+    return math.fsum(data.law * (w * data.advantage - data.beta * price)) / math.fsum(data.law)
+
+
+def effective_sample_size(weights: ArrayLike, behavior: ArrayLike) -> float:
+    """n E_D[w]^2 / E_D[w^2] with n the number of entries with data (ESS-01); invariant to scaling of the weights.
+
+    With the uniform law on n samples this is (sum w)^2 / sum w^2. Entries without data are ignored.
+    """
+    law = np.asarray(behavior, dtype=np.float64)
+    w = _same_shape("weights", weights, law.shape)
+    support = law > 0.0
+    largest = float(np.max(w[support], initial=0.0))
+    if not 0.0 < largest < math.inf:
+        raise ValueError(f"expected finite weights >= 0, some > 0 where there are data; the largest is {largest:g}")
+    law, w = law[support], w[support] / largest  # no square over- or underflows
+    mean, square = math.fsum(law * w), math.fsum(law * w * w)
+    return len(w) * mean * mean / (square * math.fsum(law))
+
+
+def _ratio_error(root: Root, ratio: Float64[np.ndarray, " N"]) -> float:
+    """Largest distance of the ratios to those at any x of the proven interval."""
+    arguments, errors = root.arguments, [0.0]
+    for end in (root.low, root.high):
+        other = arguments.ratio(end)
+        rounding = arguments.ratio_error(root.x, ratio) + arguments.ratio_error(end, other)
+        errors.append(float(np.max(np.abs(other - ratio) + rounding)))
+    return max(errors)
+
+
+def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> tuple[float, float, float]:
+    """Primal value, dual value and a bound on their rounding errors, all relative to the advantage of the pivot.
+
+    Weak duality holds for any nu and any feasible w, so the two values, computed by different formulas (f and f*),
+    enclose the optimum. The dual is taken at the nu found. The primal is taken at the ratios moved to mean one exactly:
+    scaled down, or mixed with the cap (scaled up, where there is none), which keeps them in the domain of f.
+    """
+    arguments, x, divergence = root.arguments, root.x, root.arguments.divergence
+    advantage = arguments.offsets * beta
+    argument, conjugate = arguments.at(x), arguments.conjugate(x)
+    dual = beta * (arguments.mean(conjugate) - root.pivot_argument)
+
+    mean, cap = arguments.mean(ratio), divergence.largest_ratio
+    if mean >= 1.0 or cap == math.inf:
+        feasible = ratio / mean
+    else:
+        feasible = np.minimum(ratio + (1.0 - mean) / (cap - mean) * (cap - ratio), cap)
+    price = np.asarray(divergence.f(feasible))
+    primal = arguments.mean(feasible * advantage - beta * price)
+
+    # Rounding moves each ratio by a few units: to first order the objective changes by A - beta f', nearly equal for
+    # all entries, to second order by beta f''. Both are taken one unit inside the domain, where they are finite.
+    inside = np.clip(feasible, np.finfo(np.float64).tiny, cap * (1.0 - 2.0 * UNIT_ROUNDOFF))
+    first = np.abs(advantage - beta * np.asarray(divergence.f_prime(inside)))
+    second = UNIT_ROUNDOFF * beta * inside / np.asarray(divergence.curvature(inside)) * inside
+    per_entry = (
+        8.0 * UNIT_ROUNDOFF * (feasible * (first + np.abs(advantage)) + second)
+        + RELATIVE_ACCURACY * beta * (price + np.abs(conjugate))
+        + 2.0 * beta * ratio * arguments.uncertainty(x)
+        + 4.0 * UNIT_ROUNDOFF * beta * np.abs(np.where(ratio > 0.0, argument, 0.0)) * ratio
+    )
+    sums = abs(dual) + abs(primal) + beta * abs(root.pivot_argument)
+    return primal, dual, arguments.mean(per_entry) + 4.0 * UNIT_ROUNDOFF * sums
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Data:
+    """Checked input: the whole arrays, and their entries on the support of the law."""
+
+    behavior: Float64[np.ndarray, "..."]
+    support: np.ndarray
+    advantage: Float64[np.ndarray, " N"]
+    law: Float64[np.ndarray, " N"]
+    beta: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.behavior.shape
+
+    @classmethod
+    def checked(cls, advantage: ArrayLike, behavior: ArrayLike, beta: float) -> "_Data":
+        beta = _checked_beta(beta)
+        law = np.array(behavior, dtype=np.float64)
+        values = _same_shape("advantage", advantage, law.shape)
+        wrong = ~((law >= 0.0) & (law < math.inf))
+        if np.any(wrong):
+            raise ValueError(f"behavior is {law[wrong][0]:g} at index {_place(wrong)}: expected probabilities >= 0")
+        support = law > 0.0
+        total = math.fsum(law[support])
+        if total == 0.0:
+            raise ValueError(f"behavior is zero everywhere (shape {law.shape}): expected a law that sums to one")
+        if abs(total - 1.0) > admissible_defect(law.size):
+            raise ValueError(
+                f"behavior sums to {total!r}: expected 1 up to rounding (within {admissible_defect(law.size):.1e}). "
+                "Divide it by its sum if that is what you mean; a count or a discounted measure is not a law"
+            )
+        wrong = support & ~np.isfinite(values)
+        if np.any(wrong):
+            raise ValueError(
+                f"advantage is {values[wrong][0]:g} at index {_place(wrong)}, where behavior is {law[wrong][0]:g}: "
+                "expected a finite number wherever there are data"
+            )
+        inside = values[support]
+        with np.errstate(over="ignore"):
+            spread = (float(inside.max()) - float(inside.min())) / beta, float(np.abs(inside).max()) / beta
+        if not all(number < np.finfo(np.float64).max / 4.0 for number in spread):
+            raise ValueError(
+                f"advantages from {inside.min():g} to {inside.max():g} overflow when divided by beta = {beta:g}: "
+                "rescale the advantages or use a larger beta"
+            )
+        return cls(law, support, inside, law[support], beta)
+
+
+def _checked_beta(beta: float) -> float:
+    number = float(beta)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"beta is {number:g}: expected a finite temperature > 0 (0 is the greedy limit)")
+    return number
+
+
+def _same_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Float64[np.ndarray, "..."]:
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}: expected that of behavior, {shape}")
+    return array
+
+
+def _place(wrong: np.ndarray) -> str:
+    return _index(np.argwhere(wrong)[0])
+
+
+def _index(index) -> str:
+    """`3`, or `(2, 0)`."""
+    return str(int(index[0])) if len(index) == 1 else str(tuple(int(i) for i in index))
+
+
+def _frozen(array: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    array.setflags(write=False)
+    return array
