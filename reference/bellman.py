@@ -96,10 +96,9 @@ def policy_chain(mdp: MDP, policy: Float64[np.ndarray, "S A"]) -> Float64[np.nda
     check_policy(policy, mdp.available)
     if isinstance(mdp.transitions, np.ndarray):
         return np.einsum("sa,sat->st", policy, mdp.transitions)
-    n_states, n_actions = policy.shape
-    offsets = np.arange(0, n_states * n_actions + 1, n_actions)
-    choice = sparse.csr_array((policy.ravel(), np.arange(policy.size), offsets), shape=(n_states, policy.size))
-    choice.eliminate_zeros()
+    state, action = np.nonzero(policy)
+    pairs = (policy[state, action], (state, state * mdp.n_actions + action))
+    choice = sparse.coo_array(pairs, shape=(mdp.n_states, policy.size)).tocsr()
     return sparse.csr_array(choice @ mdp.transitions)
 
 

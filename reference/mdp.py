@@ -125,11 +125,28 @@ class MDP:
         return np.where(self.available, flat.reshape(self.rewards.shape), 0.0)
 
     @cached_property
+    def largest_defect(self) -> float:
+        """The largest `|defects|`."""
+        return float(np.abs(self.defects).max())
+
+    @cached_property
+    def largest_reward(self) -> float:
+        """The largest `|rewards|`."""
+        return float(np.abs(self.rewards).max())
+
+    @cached_property
     def row_entries(self) -> int:
-        """The largest number of stored entries in a row of `P`: the length of the dot products of a backup."""
+        """The largest number of nonzeros in a row of `P`: what rounds in the dot products of a backup."""
         if isinstance(self.matrix, np.ndarray):
-            return self.n_states
-        return int(np.diff(self.matrix.indptr).max(initial=1))
+            return int(np.count_nonzero(self.matrix, axis=1).max())
+        return int(np.diff(self.matrix.indptr).max())
+
+    @cached_property
+    def column_entries(self) -> int:
+        """The largest number of nonzeros in a column of `P`."""
+        if isinstance(self.matrix, np.ndarray):
+            return int(np.count_nonzero(self.matrix, axis=0).max())
+        return int(np.bincount(self.matrix.indices).max())
 
     @cached_property
     def terminal(self) -> Bool[np.ndarray, " S"]:

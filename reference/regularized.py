@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.bellman import backup
-from reference.certify import ELEMENTARY, Bounds, _defect_blur, _enclosure, lookahead, lookahead_radius, split
+from reference.certify import ELEMENTARY, Bounds, enclosure, lookahead, lookahead_radius, split
 from reference.checks import check_policy, check_temperature
 from reference.evaluation import linear_solver
 from reference.mdp import MDP
@@ -128,7 +128,7 @@ def _residual(
     errors of q on with factor one, and so does the certificate of `reference.certify`.
     """
     offset, deviation, lost = split(values)
-    local = lookahead(mdp, offset, deviation)
+    local = lookahead(mdp, deviation, offset)
     top, gaps, log_mean = _log_mean(local, behavior_policy, beta)
     with np.errstate(under="ignore"):
         tilted = _tilted(behavior_policy, np.exp(gaps - log_mean[:, None]))
@@ -139,9 +139,9 @@ def _residual(
     tilt = np.sum(tilted * np.abs(np.where(tilted > 0.0, gaps, 0.0)), axis=1)
     direct = relative + 4.0 * UNIT_ROUNDOFF * tilt
     log_error = np.where(deficit < 0.5, 2.0 * relative * deficit, direct) + 2.0 * ELEMENTARY * np.abs(log_mean)
-    radius = lookahead_radius(mdp, offset, deviation) + beta * float(log_error.max())
+    radius = lookahead_radius(mdp, deviation, offset) + beta * float(log_error.max())
     radius += 2.0 * UNIT_ROUNDOFF * float(np.max(np.abs(target) + beta * np.abs(log_mean)))
-    bounds = _enclosure(mdp, target, deviation, radius, mdp.defects[mdp.available], _defect_blur(mdp)).widened(lost)
+    bounds = enclosure(mdp, target, deviation, radius).widened(lost)
     return target - deviation, tilted, bounds
 
 

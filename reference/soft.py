@@ -1,0 +1,94 @@
+"""Maximum-entropy planning: the soft optimal values and their Boltzmann policy (SAC-01, SAC-06).
+
+    q* = r + gamma P v*,   v*(s) = alpha log sum_a exp(q*(s, a) / alpha),   pi*(a | s) = exp((q*(s, a) - v*(s)) / alpha)
+
+over the available actions: the optimum of `E sum gamma^t (r - alpha log pi)` (Haarnoja et al. 2018). It lies between
+the hard optimum and that plus `alpha log A / (1 - gamma)`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference import certify
+from reference.bellman import boltzmann, soft_maximum
+from reference.checks import check_temperature
+from reference.evaluation import linear_solver
+from reference.fixed_point import Operator, certified, check_stopping, solution, value_iteration
+from reference.mdp import MDP
+from reference.planning import POLICY_ITERATION_STATES
+from reference.solution import Solution, Status
+
+
+def soft_operator(alpha: float) -> Operator:
+    """The soft Bellman operator at temperature `alpha`."""
+    check_temperature(alpha)
+    return Operator(
+        lambda q: soft_maximum(q, alpha),
+        lambda q: boltzmann(q, alpha),
+        lambda mdp, deviation, offset: certify.soft_bounds(mdp, deviation, alpha, offset),
+        lambda mdp, deviation, offset: certify.soft_radius(mdp, deviation, alpha, offset),
+    )
+
+
+@dataclass(frozen=True)
+class SoftValueIteration:
+    """Soft value iteration modulo constants, stopped on a certified bound (SAC-06)."""
+
+    alpha: float
+    tolerance: float = 1e-8
+    max_iterations: int = 1_000_000
+
+    def solve(self, mdp: MDP) -> Solution:
+        """Soft optimal values. Raises `ValueError` for a temperature, tolerance or limit that means nothing."""
+        operator = soft_operator(self.alpha)
+        check_stopping(self.tolerance, self.max_iterations)
+        found, status, iterations = value_iteration(mdp, operator, self.tolerance, self.max_iterations)
+        return solution(operator, mdp, found, status, iterations, self.tolerance, "soft value iteration")
+
+
+@dataclass(frozen=True)
+class SoftPolicyIteration:
+    """Soft policy iteration: evaluate the policy with its entropy, then take the Boltzmann policy of its `q` (SAC-06).
+
+    It is run as what it is, Newton's method on the soft Bellman equation: `v + (I - gamma P_pi)^-1 (T v - v)` is the
+    soft value of `pi`, the Boltzmann policy at `v`. In this form the rounding of `pi` enters only times `T v - v`.
+    """
+
+    alpha: float
+    tolerance: float = 1e-8
+    max_iterations: int = 10_000
+
+    def solve(self, mdp: MDP) -> Solution:
+        """Soft optimal values. Raises `ValueError` for a temperature, tolerance or limit that means nothing."""
+        operator = soft_operator(self.alpha)
+        check_stopping(self.tolerance, self.max_iterations)
+        offset, deviation, iterations = 0.0, np.zeros(mdp.n_states), 0
+        status = Status.MAX_ITERATIONS
+        while iterations < self.max_iterations:
+            local = certify.lookahead(mdp, deviation, offset)
+            residual = operator.reduce(local) - deviation
+            step = linear_solver(mdp, operator.policy(local))(residual)
+            moved, deviation, _ = certify.split(deviation + step)
+            offset += moved
+            iterations += 1
+            if certified(mdp, operator, offset, deviation).bounds.error <= self.tolerance:
+                status = Status.CONVERGED
+                break
+            # After the first, exact steps lower no value: one that lowers as much as it raises is made of rounding.
+            lowers = iterations > 1 and float(step.min()) <= -float(step.max())
+            if lowers or float(np.abs(residual).max()) <= operator.radius(mdp, deviation, offset):
+                status = Status.ROUNDING_FLOOR
+                break
+        found = certified(mdp, operator, offset, deviation)
+        return solution(operator, mdp, found, status, iterations, self.tolerance, "soft policy iteration")
+
+
+def solve_soft(mdp: MDP, alpha: float, tolerance: float = 1e-8) -> Solution:
+    """Soft optimal values and the Boltzmann policy at temperature `alpha > 0`, to a certified error of `tolerance`.
+
+    Soft policy iteration up to 1000 states and soft value iteration above; `Solution.solver` says which ran.
+    """
+    small = mdp.n_states <= POLICY_ITERATION_STATES
+    solver = SoftPolicyIteration(alpha, tolerance) if small else SoftValueIteration(alpha, tolerance)
+    return solver.solve(mdp)
