@@ -49,8 +49,10 @@ class _LastWords(logging.Handler):
         self.said: dict[int, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the message."""
-        self.said[threading.get_ident()] = record.getMessage()
+        """Keep the message if it says how the environment ended; tox echoes its commands at the same level."""
+        message = record.getMessage()
+        if record.levelno >= logging.ERROR or message.startswith(("skipped because ", "failed with ")):
+            self.said[threading.get_ident()] = message
 
 
 class _Session:

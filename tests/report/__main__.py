@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from report import markdown, page
-from report.cells import read
+from report.cells import State, read
 from report.matrix import Matrix
 
 
@@ -55,13 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def summary(matrix: Matrix) -> str:
     """What a terminal needs: one line per cell, then what is wrong."""
-    width = max((len(cell.name) for cell in matrix.cells), default=0)
+    shown = [cell for cell in matrix.cells if cell.name not in matrix.not_selected()]
+    width = max((len(cell.name) for cell in shown), default=0)
     lines = []
-    for cell in matrix.cells:
+    for cell in shown:
         counts = f"{cell.passed} passed, {cell.failed} failed, {cell.skipped} skipped" if cell.state.ran else ""
         lines.append(
             "  ".join(part for part in (cell.name.ljust(width), cell.state.value, counts, cell.reason) if part)
         )
+    if matrix.not_selected():
+        lines.append(f"{State.NOT_SELECTED.value}: {', '.join(matrix.not_selected())}")
     for title, pairs in matrix.broken_groups():
         lines += ["", f"{title}:", *(f"  {markdown.broken_line(matrix, key, row)}" for key, row in pairs)]
     return "\n".join(lines) + "\n"

@@ -104,7 +104,7 @@ class Cell:
 def read(name: str, folder: Path, *, selected: bool = True) -> Cell:
     """What cell `name` left in `folder`."""
     if not selected:
-        return Cell(name, State.NOT_SELECTED, "this run was told to leave it out")
+        return Cell(name, State.NOT_SELECTED)
     status_path, junit_path = folder / f"{name}.json", folder / f"{name}.xml"
     if not status_path.exists():
         # Without tox's word a JUnit file may be of any age, so it does not speak for this run.

@@ -65,10 +65,11 @@ def _broken(matrix: Matrix) -> str:
 
 
 def _not_run(matrix: Matrix) -> str:
-    reasons = [cell for cell in matrix.cells if cell.reason]
-    if not reasons:
+    lines = [f"* `{cell.name}`: {cell.state.value}. {_escape(cell.reason)}" for cell in matrix.explained()]
+    if matrix.not_selected():
+        lines.append(f"* {State.NOT_SELECTED.value}: {', '.join(matrix.not_selected())}")
+    if not lines:
         return ""
-    lines = [f"* `{cell.name}`: {cell.state.value}. {_escape(cell.reason)}" for cell in reasons]
     return "## Cells that did not run or did not end well\n\n" + "\n".join(lines)
 
 

@@ -75,9 +75,13 @@ class Matrix:
                     found.setdefault((problem.test, problem.message), []).append(cell.name)
         return found
 
-    def not_run(self) -> list[Cell]:
-        """The cells whose rows are unknown."""
-        return [cell for cell in self.cells if not cell.state.ran]
+    def not_selected(self) -> list[str]:
+        """The cells that the caller of tox left out."""
+        return [cell.name for cell in self.cells if cell.state is State.NOT_SELECTED]
+
+    def explained(self) -> list[Cell]:
+        """The cells that ended in a way that their numbers do not show."""
+        return [cell for cell in self.cells if cell.reason and cell.state is not State.NOT_SELECTED]
 
     def failing(self) -> list[Cell]:
         """The cells because of which the run fails."""

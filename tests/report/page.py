@@ -75,7 +75,9 @@ def _broken(matrix: Matrix) -> list[str]:
 
 
 def _not_run(matrix: Matrix) -> list[str]:
-    lines = [f"{cell.name}: {cell.state.value}. {cell.reason}" for cell in matrix.cells if cell.reason]
+    lines = [f"{cell.name}: {cell.state.value}. {cell.reason}" for cell in matrix.explained()]
+    if matrix.not_selected():
+        lines.append(f"{State.NOT_SELECTED.value}: {', '.join(matrix.not_selected())}")
     return [f"<h2>Cells that did not run or did not end well</h2>{_list(lines)}"] if lines else []
 
 

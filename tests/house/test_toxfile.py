@@ -1,0 +1,92 @@
+"""A small project run through tox itself, with every way in which a cell can end."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TOX_INI = """
+[tox]
+env_list = good, broken, check, crash, absent-py399, unbuilt, report
+skip_missing_interpreters = true
+
+[testenv]
+package = skip
+set_env = JUNIT = {{work_dir}}/junit/{{env_name}}.xml
+deps =
+    unbuilt: {missing}
+commands =
+    good: python write.py --junit-xml 0
+    broken: python write.py --junit-xml 1
+    check: python -c "raise SystemExit(3)"
+    crash: python -c "import os; os._exit(139)" --junit-xml
+    absent: python write.py --junit-xml 0
+    unbuilt: python write.py --junit-xml 0
+
+[testenv:report]
+depends = good, broken, check, crash, absent-py399, unbuilt
+set_env = PYTHONPATH = {tests}
+commands = python -m report --from {{work_dir}}/junit --to {{tox_root}}/matrix
+"""
+
+WRITE = """
+import os, sys
+failure = '<failure message="AssertionError"/>' if sys.argv[-1] == "1" else ""
+with open(os.environ["JUNIT"], "w") as file:
+    file.write(f'<testsuites><testsuite><testcase classname="t" name="t">{failure}</testcase></testsuite></testsuites>')
+sys.exit(int(sys.argv[-1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "toxfile.py", folder)
+    (folder / "write.py").write_text(WRITE)
+    (folder / "tox.ini").write_text(
+        TOX_INI.format(missing=folder / "missing-1.0-py3-none-any.whl", tests=ROOT / "tests")
+    )
+    return folder
+
+
+def tox(project, *arguments):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOX_", "CI"))}
+    command = [sys.executable, "-m", "tox", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("mode", [("run",), ("run-parallel", "-p", "2")], ids=["sequential", "parallel"])
+def test_every_ending_is_told_apart(project, mode):
+    # What an earlier run left behind must not make a cell that never began look green.
+    folder = project / ".tox" / "junit"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("absent-py399", "unbuilt", "crash"):
+        (folder / f"{name}.xml").write_text('<testsuite><testcase classname="t" name="t"/></testsuite>')
+    result = tox(project, *mode)
+    assert result.returncode != 0
+    text = (project / "matrix" / "matrix.md").read_text(encoding="utf-8")
+    states = {
+        line.split("|")[1].strip(" `"): line.split("|")[2].strip(" *") for line in text.splitlines() if "| `" in line
+    }
+    assert states == {
+        "good": "ok",
+        "broken": "BROKEN",
+        "check": "BROKEN",
+        "crash": "CRASHED",
+        "absent-py399": "NOT RUN: no interpreter",
+        "unbuilt": "NOT INSTALLED",
+    }
+    # tox's own summary is not the last word.
+    assert result.stdout.splitlines()[-1] == "1 passed, 4 failed, 1 skipped"
+    assert not list(folder.glob("*.xml"))
+
+
+def test_a_selection_is_judged_by_what_was_selected(project):
+    result = tox(project, "run", "-e", "good,report")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1] == "1 passed, 0 failed, 5 skipped"
