@@ -44,8 +44,10 @@ def critic_loss(
 
 def capped_conjugate(divergence: Divergence, z: Float[Array, " B"], cap: Scalar) -> Float[Array, " B"]:
     """f*(z), continued linearly and C1 above ``cap``: the conjugate of f restricted to w <= (f*)'(cap) (FD-05)."""
-    inside = jnp.minimum(z, cap)
-    return divergence.conjugate(inside) + divergence.ratio(jnp.asarray(cap, z.dtype)) * (z - inside)
+    # max(z - cap, 0), not z - min(z, cap): the latter's gradient below the cap is ratio(cap) - ratio(cap), which only
+    # rounds to zero and in float32 would blur every ratio by the last digits of e^7.
+    above = jnp.maximum(z - cap, 0.0)
+    return divergence.conjugate(jnp.minimum(z, cap)) + divergence.ratio(jnp.asarray(cap, z.dtype)) * above
 
 
 def value_loss(
