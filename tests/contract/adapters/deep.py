@@ -1,0 +1,348 @@
+"""`deep` behind the contract's adapter protocol.
+
+Every function is jitted once per shape; step sizes are carried in the optimisers' states, so that one compilation of the
+update serves every test.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from contract.protocol import (
+    FERMI_DIRAC_CAP,
+    Batch,
+    Draw,
+    Implementation,
+    Layers,
+    LearningStream,
+    Rates,
+    Settings,
+    Tables,
+)
+
+from deep import agent, distributions, losses, networks, replay, types, weights
+from deep import divergence as generators
+
+DIVERGENCES = {
+    "kl": generators.KL,
+    "js": generators.JENSEN_SHANNON,
+    "fermi-dirac": generators.fermi_dirac(FERMI_DIRAC_CAP),
+    None: None,
+}
+
+
+# -- formulas -------------------------------------------------------------------------------------------------------------
+
+
+@jax.jit
+def critic_gradient(q, target, weight, mass):
+    return jax.grad(losses.critic_loss)(q, target, weight, mass)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def value_gradient(divergence, value, q, beta, cap, mass):
+    return jax.grad(losses.value_loss)(value, q, beta, DIVERGENCES[divergence], cap, mass)
+
+
+@jax.jit
+def temperature_gradient(log_alpha, log_prob, target_entropy):
+    return jax.grad(losses.temperature_loss)(log_alpha, log_prob, target_entropy)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def ratio(divergence, z, mass):
+    return weights.relaxed_ratio(DIVERGENCES[divergence], z, mass)
+
+
+@jax.jit
+def squashed_log_prob(mean, log_std, pre_tanh):
+    return distributions.TanhNormal(mean, log_std).log_prob(pre_tanh)
+
+
+@jax.jit
+def _draw(mean, log_std, key):
+    distribution = distributions.TanhNormal(mean, log_std)
+    action, log_prob = distribution.expect(key, lambda action, log_prob: (action, log_prob))
+    return action, log_prob, distribution.sample_pre_tanh(key)
+
+
+def squashed_draw(mean, log_std, seed):
+    return _draw(mean, log_std, jax.random.key(seed))
+
+
+@jax.jit
+def squashed_mode(mean, log_std):
+    return distributions.TanhNormal(mean, log_std).mode()
+
+
+def actor_gradient(mean, log_std, noise, alpha, critic, mass):
+    """The gradient of the actor's loss with the given noise in place of the generator's."""
+
+    def loss(mean, log_std):
+        policy = distributions.TanhNormal(mean[:, None], log_std[:, None])
+
+        def integrand(action, log_prob):
+            return losses.soft_value(jnp.stack([critic(action[:, 0])] * 2), log_prob, alpha)
+
+        return losses.actor_loss(policy.expect(jax.random.key(0), integrand), mass)
+
+    with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: jnp.asarray(noise, dtype).reshape(shape)):
+        return jax.grad(loss, argnums=(0, 1))(mean, log_std)
+
+
+# -- agents ---------------------------------------------------------------------------------------------------------------
+
+
+def plain_descent() -> optax.GradientTransformation:
+    """Gradient descent whose rate and preconditioning are state, not code: -rate * g / pi^p with pi = softmax(parameters)."""
+
+    def init(params):
+        del params
+        return jnp.zeros(()), jnp.zeros(())
+
+    def update(gradients, state, params=None):
+        rate, preconditioned = state
+
+        def step(g, p):
+            soft = jax.nn.softmax(p, axis=-1) if jnp.ndim(p) else jnp.ones(())
+            return -rate * jnp.where(preconditioned > 0, g / soft, g)
+
+        return jax.tree.map(step, gradients, params), state
+
+    return optax.GradientTransformation(init, update)
+
+
+OPTIMIZERS = agent.Optimizers(plain_descent(), plain_descent(), plain_descent(), plain_descent())
+
+
+def _optimizer_states(rates: Rates, shapes: Tables | None = None) -> types.OptimizerStates:
+    """Rates as optimiser states; given tables, a rate for each entry, so that the compiled shapes never change."""
+
+    def pair(rate, preconditioned=0.0):
+        return jnp.asarray(rate, float), jnp.asarray(preconditioned, float)
+
+    if shapes is not None:
+        rates = rates._replace(
+            critic=np.broadcast_to(rates.critic, shapes.critic.shape),
+            actor=np.broadcast_to(rates.actor, shapes.logits.shape),
+            value=np.broadcast_to(rates.value, shapes.value.shape),
+        )
+
+    return types.OptimizerStates(
+        pair(rates.critic), pair(rates.actor, rates.preconditioned), pair(rates.value), pair(rates.log_alpha)
+    )
+
+
+class TabularDeep:
+    """The agent on tables."""
+
+    def __init__(self, divergence: str | None, n_actions: int = 3) -> None:
+        learner = agent.Learner(networks.tabular(n_actions), OPTIMIZERS, DIVERGENCES[divergence])
+        self._jitted = jax.jit(lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2])
+
+    def state(self, tables: Tables, rates: Rates) -> types.AgentState:
+        def wrapped(table):
+            return {"params": {"table": jnp.asarray(table)}}
+
+        params = types.Params(
+            wrapped(tables.critic),
+            wrapped(tables.target),
+            wrapped(tables.logits),
+            wrapped(tables.value),
+            jnp.asarray(tables.log_alpha),
+        )
+        return types.AgentState(params, _optimizer_states(rates, tables), jax.random.key(0), jnp.zeros((), jnp.int32))
+
+    def update(self, state: types.AgentState, batch: Batch, settings: Settings):
+        return self._jitted(types.Settings(*settings), state, types.Batch(*batch))
+
+    def tables(self, state: types.AgentState) -> Tables:
+        params = state.params
+        names = (params.critic, params.target_critic, params.actor, params.value)
+        return Tables(*(np.asarray(p["params"]["table"]) for p in names), np.asarray(params.log_alpha))
+
+
+def _pair(leaf: dict) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(leaf["kernel"]), np.asarray(leaf["bias"])
+
+
+def _dense(layer) -> dict:
+    return {"kernel": jnp.asarray(layer[0]), "bias": jnp.asarray(layer[1])}
+
+
+class ContinuousDeep:
+    """The agent on small ReLU networks."""
+
+    log_std_range = networks.LOG_STD_RANGE
+
+    def __init__(self, divergence: str | None, hidden: tuple[int, ...] = (5,), action_size: int = 2) -> None:
+        self.action_size = action_size
+        learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, DIVERGENCES[divergence])
+        self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
+        self._jitted = jax.jit(self._two_results)
+
+    def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
+        def stack(dense):
+            return {f"Dense_{k}": _dense(layer) for k, layer in enumerate(dense)}
+
+        def twins(pair):
+            return {"params": {"first": stack(pair[0]), "second": stack(pair[1])}}
+
+        actor = stack(layers.actor) | {"mean": _dense(layers.mean), "log_std": _dense(layers.log_std)}
+        params = types.Params(
+            twins(layers.critic),
+            twins(layers.target),
+            {"params": actor},
+            {"params": {"value": stack(layers.value)}},
+            jnp.asarray(layers.log_alpha),
+        )
+        return types.AgentState(params, _optimizer_states(rates), jax.random.key(seed), jnp.zeros((), jnp.int32))
+
+    def noise(self, state: types.AgentState, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        _, target_key, actor_key = jax.random.split(state.key, 3)
+        shape, dtype = (rows, self.action_size), jnp.zeros(0).dtype
+        return tuple(np.asarray(jax.random.normal(key, shape, dtype)) for key in (target_key, actor_key))
+
+    def update(self, state: types.AgentState, batch: Batch, settings: Settings):
+        return self._jitted(types.Settings(*settings), state, types.Batch(*batch))
+
+    def run(self, variant, state: types.AgentState, batch: Batch, settings: Settings):
+        """One update run as `variant` says: eager, jit, vmap or scan."""
+        run = variant(self._two_results)
+        return run(types.Settings(*settings), state, types.Batch(*batch))
+
+    def layers(self, state: types.AgentState) -> Layers:
+        def stack(tree):
+            return [_pair(tree[f"Dense_{k}"]) for k in range(sum(name.startswith("Dense_") for name in tree))]
+
+        params = state.params
+        actor = params.actor["params"]
+        return Layers(
+            [stack(params.critic["params"][twin]) for twin in ("first", "second")],
+            [stack(params.target_critic["params"][twin]) for twin in ("first", "second")],
+            stack(actor),
+            _pair(actor["mean"]),
+            _pair(actor["log_std"]),
+            stack(params.value["params"]["value"]),
+            np.asarray(params.log_alpha),
+            self.log_std_range,
+        )
+
+
+# -- replay and random streams --------------------------------------------------------------------------------------------
+
+
+class ReplayDeep:
+    """The ring buffer; transition k stores k, k + 1/4, -k, k + 1/2 and its parity, so that no field can pass for another."""
+
+    create = staticmethod(lambda capacity: replay.create(capacity, 2, 1))
+    _insert = staticmethod(jax.jit(replay.insert))
+    _sample = staticmethod(jax.jit(replay.sample_indices, static_argnums=2))
+    _gather = staticmethod(jax.jit(replay.gather))
+    _set = staticmethod(jax.jit(replay.set_weights))
+
+    def insert(self, buffer, number: int):
+        fields = self.fields(number)
+        return self._insert(buffer, replay.Transition(*(jnp.asarray(field, float) for field in fields)))
+
+    @staticmethod
+    def fields(number: int) -> tuple[Any, ...]:
+        return ([number, number + 0.25], [-float(number)], number + 0.5, [number + 1.0, number + 1.25], float(number % 2))
+
+    @staticmethod
+    def _rows(source) -> np.ndarray:
+        columns = (source.observation, source.action, source.reward, source.next_observation, source.terminated)
+        return np.concatenate([np.asarray(c).reshape(len(np.asarray(c)), -1) for c in columns], axis=1)
+
+    def row(self, number: int) -> np.ndarray:
+        """What `contents` and `gather` return for transition `number`."""
+        return np.concatenate([np.ravel(field) for field in self.fields(number)])
+
+    def contents(self, buffer):
+        size = int(buffer.size)
+        return self._rows(buffer)[:size], np.asarray(buffer.weight)[:size]
+
+    def sample(self, buffer, seed: int, count: int):
+        return np.asarray(self._sample(jax.random.key(seed), buffer, count))
+
+    def gather(self, buffer, indices):
+        batch = self._gather(buffer, jnp.asarray(indices))
+        return self._rows(batch), np.asarray(batch.weight), np.asarray(batch.mass)
+
+    def set_weights(self, buffer, indices, new):
+        return self._set(buffer, jnp.asarray(indices), jnp.asarray(new, float))
+
+
+_DERIVE = ("split", "fold_in", "clone")
+_NO_KEY = ("key", "PRNGKey", "key_data", "wrap_key_data", "key_impl")  # they make or read a key and draw nothing
+
+
+def learning_stream(steps: int, seed: int) -> LearningStream:
+    """Run whole learning steps op by op and record every use of a key."""
+    draws: list[Draw] = []
+    derivations: list[Draw] = []
+    depth = 0
+
+    def spy(name, function):
+        @functools.wraps(function)
+        def recorded(key, *arguments, **options):
+            nonlocal depth
+            depth += 1
+            try:
+                result = function(key, *arguments, **options)
+            finally:
+                depth -= 1
+            if depth == 0:  # a draw made by JAX's own implementation of another draw is not a second use
+                raw = np.asarray(jax.random.key_data(key)).tobytes()
+                if name in _DERIVE:
+                    derivations.append(Draw(name, raw, None))
+                else:
+                    draws.append(Draw(name, raw, np.asarray(result)))
+            return result
+
+        return recorded
+
+    learner = agent.Learner(networks.continuous(2, (5,)), OPTIMIZERS, generators.KL)
+    state = agent.create(learner, jax.random.key(seed), 3, 2)
+    state = state._replace(optimizers=_optimizer_states(Rates()))
+    buffer = replay.create(64, 3, 2)
+    settings = types.Settings(0.5, 0.125, 2.0, 0.125, -1.0, 7.0)
+    public = {name: getattr(jax.random, name) for name in dir(jax.random) if not name.startswith("_")}
+    patches = {name: spy(name, f) for name, f in public.items() if inspect.isroutine(f) and name not in _NO_KEY}
+    observation = jnp.zeros(3)
+    with jax.disable_jit(), mock.patch.multiple(jax.random, **patches):
+        for k in range(steps):
+            transition = replay.Transition(
+                jnp.full(3, k / 8), jnp.zeros(2), jnp.asarray(float(k)), jnp.full(3, (k + 1) / 8), jnp.asarray(0.0)
+            )
+            state, buffer, _, _ = agent.interact(learner, settings, 16, state, buffer, transition, observation)
+    return LearningStream(draws, derivations, 4)
+
+
+implementation = Implementation(
+    name="deep",
+    soft_value=jax.jit(losses.soft_value),
+    critic_target=jax.jit(losses.critic_target),
+    td_error=jax.jit(losses.td_error),
+    critic_gradient=critic_gradient,
+    value_gradient=value_gradient,
+    temperature_gradient=temperature_gradient,
+    ratio=ratio,
+    blend=jax.jit(weights.additive),
+    polyak=jax.jit(agent.polyak),
+    squashed_log_prob=squashed_log_prob,
+    squashed_draw=squashed_draw,
+    squashed_mode=squashed_mode,
+    actor_gradient=actor_gradient,
+    tabular=functools.lru_cache(TabularDeep),
+    continuous=functools.lru_cache(ContinuousDeep),
+    replay=ReplayDeep,
+    learning_stream=learning_stream,
+)

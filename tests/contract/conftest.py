@@ -1,0 +1,168 @@
+"""The contract's command-line option, its fixtures, and the certificate that a green and complete run earns."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pathlib
+
+import pytest
+from contract import protocol
+
+HERE = pathlib.Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--implementation",
+        default="deep",
+        metavar="MODULE:OBJECT",
+        help="what the contract is held against: `deep`, or a contract.protocol.Implementation as module:object",
+    )
+
+
+def _specification(config: pytest.Config) -> str:
+    return config.getoption("implementation", "deep")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"contract: implementation {_specification(config)}"
+
+
+@pytest.fixture(scope="session")
+def implementation(request: pytest.FixtureRequest) -> protocol.Implementation:
+    """The implementation under test."""
+    try:
+        return protocol.load(_specification(request.config))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture
+def offered(implementation: protocol.Implementation):
+    """`offered("td_error")`: that function of the implementation, or a skip that says it is not offered."""
+
+    def get(name: str):
+        if not implementation.offers(name):
+            pytest.skip(f"{implementation.name}: {name} is not offered")
+        return getattr(implementation, name)
+
+    return get
+
+
+# -- the certificate --------------------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """What the session's contract tests did, by test function."""
+
+    def __init__(self) -> None:
+        self.collected: dict[str, tuple[str, str]] = {}
+        self.passed: set[str] = set()
+        self.broken: dict[str, str] = {}
+        self.deselected = 0
+        self.rows: list[dict] = []
+        self.sources: str | None = None
+        self.verdict = ""
+
+    def shortcomings(self, config: pytest.Config) -> list[str]:
+        """Why this run may not issue a certificate; empty when it may."""
+        reasons = []
+        if _specification(config) != "deep":
+            reasons.append(f"it tested {_specification(config)}, not deep")
+        if os.environ.get("JAX_DISABLE_JIT", "0").lower() in ("1", "true", "yes", "on"):
+            reasons.append("jit was off, and training runs with it on")
+        for nodeid, outcome in self.broken.items():
+            reasons.append(f"{nodeid} {outcome}")
+        if self.deselected:
+            reasons.append(f"{self.deselected} tests were deselected")
+        for nodeid in sorted(set(self.collected) - self.passed - set(self.broken)):
+            reasons.append(f"{nodeid} did not run")
+        for file, function in sorted(_declared() - set(self.collected.values())):
+            reasons.append(f"{file}::{function} was not selected")
+        return reasons
+
+
+_LEDGER = pytest.StashKey[Ledger]()
+
+
+def _declared() -> set[tuple[str, str]]:
+    """Every test function and state machine that the contract's files declare."""
+    declared = set()
+    for file in HERE.glob("test_*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                declared.add((file.name, node.name))
+    return declared
+
+
+def _ledger(config: pytest.Config) -> Ledger:
+    return config.stash.setdefault(_LEDGER, Ledger())
+
+
+def _is_contract(nodeid_path: os.PathLike[str] | str) -> bool:
+    return pathlib.Path(nodeid_path).parent == HERE
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_contract(item.path):
+            _ledger(item.config).deselected += 1
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    ledger = _ledger(session.config)
+    for item in session.items:
+        if _is_contract(item.path):
+            function = getattr(item, "originalname", None) or item.name
+            ledger.collected[item.nodeid] = (item.path.name, function)
+    try:
+        from deep import certificate
+    except ImportError:
+        return
+    ledger.sources = certificate.source_hash()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    ledger = _ledger(item.config)
+    if report.when == "call" and report.passed:
+        ledger.passed.add(item.nodeid)
+    elif not report.passed:
+        ledger.broken.setdefault(item.nodeid, "was skipped" if report.skipped else "failed")
+    if report.when == "teardown":
+        ledger.rows.extend(json.loads(value) for name, value in report.user_properties if name == "row")
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    ledger = _ledger(session.config)
+    if session.config.getoption("collectonly", False):
+        return
+    reasons = ledger.shortcomings(session.config)
+    if not reasons:
+        from deep import certificate
+
+        if certificate.source_hash() != ledger.sources:
+            reasons.append("the sources of deep changed while it ran")
+    if reasons:
+        shown = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+        ledger.verdict = f"no certificate: {shown}"
+        return
+    worst: dict[str, dict] = {}
+    for row in ledger.rows:
+        kept = worst.get(row["id"])
+        if kept is None or row["error"] * kept["bound"] > kept["error"] * row["bound"]:
+            worst[row["id"]] = row
+    issued = certificate.issue({id: worst[id] for id in sorted(worst)})
+    ledger.verdict = f"certificate {issued.id} covers {len(worst)} rows"
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    ledger = _ledger(config)
+    if ledger.verdict:
+        terminalreporter.section("contract")
+        terminalreporter.write_line(ledger.verdict)

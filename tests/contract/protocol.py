@@ -1,0 +1,226 @@
+"""The adapter protocol: what the contract needs from an implementation, as plain functions on arrays.
+
+An implementation under test is an object with a `name` and any of the functions below; whatever it lacks is reported as
+*not offered*, not as failed. `--implementation deep` (the default) loads `contract.adapters.deep`;
+`--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions, O and U
+the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default float), results
+anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with cap `FERMI_DIRAC_CAP`).
+
+Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
+
+    soft_value(q (2, B), log_prob (B,), alpha) -> (B,)                       min_i Q_i - alpha log pi
+    critic_target(reward, terminated, next_value, discount) -> (B,)
+    td_error(reward, terminated, value, next_value, discount) -> (B,)
+    critic_gradient(q (2, B), target, weight, mass) -> (2, B)                derivative of the critic's loss in q
+    value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
+    temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
+    ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
+    blend(weight, ratio, rate) -> (B,)                                       the additive recursion
+    polyak(online, target, tau) -> array
+    squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
+    squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
+    squashed_mode(mean, log_std) -> (B, U)
+    actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic, mass) -> ((B,), (B,))
+        derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) -> (B,)` in jnp
+
+Agents, which run the whole update with plain gradient steps of given rates:
+
+    tabular(divergence | None) -> TabularAgent
+    continuous(divergence | None) -> ContinuousAgent
+    replay() -> ReplayBuffer
+    learning_stream(steps, seed) -> LearningStream                           every random draw of whole learning steps
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+FERMI_DIRAC_CAP = 4.0
+DIVERGENCES = ("kl", "js", "fermi-dirac")
+
+
+class Batch(NamedTuple):
+    """Rows of experience; tabular agents take one-hot observations and actions."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    next_observation: np.ndarray
+    terminated: np.ndarray
+    weight: np.ndarray
+    mass: np.ndarray
+
+
+class Settings(NamedTuple):
+    """Scalars of the update."""
+
+    discount: float
+    tau: float
+    beta: float
+    weight_rate: float
+    target_entropy: float
+    value_cap: float
+
+
+class Tables(NamedTuple):
+    """Parameters of a tabular agent: critic and target (2, S, A), logits (S, A), value (S,), log_alpha ()."""
+
+    critic: np.ndarray
+    target: np.ndarray
+    logits: np.ndarray
+    value: np.ndarray
+    log_alpha: np.ndarray
+
+
+class Rates(NamedTuple):
+    """Step size of plain gradient descent for each group (arrays broadcast against the parameters).
+
+    `preconditioned` = 1 divides the actor's gradient by pi(a|s), which makes a step of rate 1/alpha exact
+    soft policy improvement; 0 is the plain gradient.
+    """
+
+    critic: Any = 0.0
+    actor: Any = 0.0
+    value: Any = 0.0
+    log_alpha: Any = 0.0
+    preconditioned: float = 0.0
+
+
+class TabularAgent(Protocol):
+    """The whole update on tables; `state` is the implementation's own and opaque to the contract."""
+
+    def state(self, tables: Tables, rates: Rates) -> Any: ...
+
+    def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
+        """One update: the next state and the rows' new experience weights (B,)."""
+
+    def tables(self, state: Any) -> Tables: ...
+
+
+Layer = tuple[np.ndarray, np.ndarray]
+
+
+class Layers(NamedTuple):
+    """Parameters of a continuous agent: ReLU between layers, linear output; `(kernel (in, out), bias (out,))` each.
+
+    critic and target: two lists of layers on concatenated (observation, action); actor: hidden layers, then `mean` and
+    `log_std` heads on the last hidden one, log_std clipped to `log_std_range`; value: layers on observations.
+    """
+
+    critic: list[list[Layer]]
+    target: list[list[Layer]]
+    actor: list[Layer]
+    mean: Layer
+    log_std: Layer
+    value: list[Layer]
+    log_alpha: np.ndarray
+    log_std_range: tuple[float, float]
+
+
+class ContinuousAgent(Protocol):
+    """The whole update on small networks (observations of size 3, actions of size 2, one hidden layer of width 5)."""
+
+    def state(self, layers: Layers, rates: Rates, seed: int) -> Any: ...
+
+    def noise(self, state: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The standard-normal noise (B, U) that the next update will use at s' (target) and at s (actor)."""
+
+    def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]: ...
+
+    def run(self, variant: Any, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
+        """`update`, run as `variant` (see tests/variants.py) says."""
+
+    def layers(self, state: Any) -> Layers: ...
+
+    log_std_range: tuple[float, float]
+
+
+class ReplayBuffer(Protocol):
+    """A ring buffer of one-number transitions: transition k stores k in every field, so contents can be read off."""
+
+    def create(self, capacity: int) -> Any: ...
+
+    def insert(self, buffer: Any, number: int) -> Any: ...
+
+    def contents(self, buffer: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(rows (N, fields) of the filled slots in storage order, weights (N,))."""
+
+    def sample(self, buffer: Any, seed: int, count: int) -> np.ndarray: ...
+
+    def gather(self, buffer: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(rows (B, fields), weights (B,), masses (B,))."""
+
+    def set_weights(self, buffer: Any, indices: np.ndarray, weights: np.ndarray) -> Any: ...
+
+
+class Draw(NamedTuple):
+    """One call of a random function: its name, the key's raw data, and what it returned."""
+
+    function: str
+    key: bytes
+    result: np.ndarray | None
+
+
+class LearningStream(NamedTuple):
+    """Every random draw and every key derivation of some learning steps, in order."""
+
+    draws: list[Draw]
+    derivations: list[Draw]
+    noise_per_step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Implementation:
+    """What is under test; a function left at None is not offered. See the module's docstring for signatures."""
+
+    name: str
+    soft_value: Callable[..., Any] | None = None
+    critic_target: Callable[..., Any] | None = None
+    td_error: Callable[..., Any] | None = None
+    critic_gradient: Callable[..., Any] | None = None
+    value_gradient: Callable[..., Any] | None = None
+    temperature_gradient: Callable[..., Any] | None = None
+    ratio: Callable[..., Any] | None = None
+    blend: Callable[..., Any] | None = None
+    polyak: Callable[..., Any] | None = None
+    squashed_log_prob: Callable[..., Any] | None = None
+    squashed_draw: Callable[..., Any] | None = None
+    squashed_mode: Callable[..., Any] | None = None
+    actor_gradient: Callable[..., Any] | None = None
+    tabular: Callable[..., TabularAgent] | None = None
+    continuous: Callable[..., ContinuousAgent] | None = None
+    replay: Callable[[], ReplayBuffer] | None = None
+    learning_stream: Callable[..., LearningStream] | None = None
+    divergences: tuple[str, ...] = DIVERGENCES
+
+    def offers(self, name: str) -> bool:
+        """Whether the function `name` is there."""
+        return getattr(self, name) is not None
+
+
+def load(specification: str) -> Implementation:
+    """Return the implementation named by `deep` or by `module:object`.
+
+    Raises ValueError, with what was expected, when there is no such module or object or it is no `Implementation`.
+    """
+    module_name, _, attribute = specification.partition(":")
+    if specification == "deep":
+        module_name, attribute = "contract.adapters.deep", "implementation"
+    if not module_name or not attribute:
+        raise ValueError(f"--implementation: expected `deep` or `module:object`, saw {specification!r}")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--implementation {specification}: no module {error.name!r}; is it installed?") from error
+    except AttributeError as error:
+        raise ValueError(f"--implementation {specification}: {module_name} has no object {attribute!r}") from error
+    if not isinstance(found, Implementation):
+        raise ValueError(
+            f"--implementation {specification}: expected a contract.protocol.Implementation, saw {type(found).__name__}"
+        )
+    return found

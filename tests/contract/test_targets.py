@@ -1,0 +1,160 @@
+"""Soft Bellman target, TD error and critic regression, as formulas and as one exact backup of a decision process."""
+
+import numpy as np
+import running_error as re
+from contract import shadow
+from contract.compare import agree, examples
+from contract.problems import ACTIONS, DTYPE, STATES, grids, problems, settings, stored_weights, tables
+from contract.protocol import Rates
+from contract.shadow import exact
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference.bellman import backup, boltzmann, soft_bellman
+
+B = 64
+DISCOUNTS = st.sampled_from((0.0, 0.5, 0.9375))
+
+
+@given(grid=grids(-8, 8), log_prob=grids(-6, 3), alpha=st.sampled_from((0.125, 0.5, 2.0)))
+def test_soft_value(grid, log_prob, alpha, offered, row):
+    """min_i Q_i - alpha log pi: the smaller twin, and entropy as a bonus."""
+    q, log_pi = grid(2, B), log_prob(B)
+    seen = np.asarray(offered("soft_value")(q, log_pi, alpha), np.float64)
+    expected = re.minimum(exact(q[0]), exact(q[1])) - alpha * exact(log_pi)
+    agree(row, "SAC-15", "soft value: minimum of the twins and entropy bonus", seen, expected)
+    # The entropy term by itself: what is left when the minimum, an exact selection, is taken away.
+    left = exact(np.zeros(B)) + expected - exact(q.min(0))
+    agree(row, "SAC-07", "entropy bonus -alpha log pi in the target", seen - q.min(0), left)
+
+
+@given(grid=grids(-8, 8), discount=DISCOUNTS)
+def test_critic_target(grid, discount, offered, row):
+    """r + gamma (1 - terminated) V(s'): a terminal row keeps its reward and loses the rest."""
+    reward, following, terminated = grid(B), grid(B), (np.arange(B) % 3 == 0).astype(DTYPE)
+    seen = np.asarray(offered("critic_target")(reward, terminated, following, discount), np.float64)
+    expected = exact(reward) + discount * (exact(1 - terminated) * exact(following))
+    ends = terminated == 1
+    agree(row, "SAC-15", "critic target at terminal rows", seen, expected, where=ends)
+    agree(row, "SAC-15", "critic target", seen, expected)
+
+
+@given(grid=grids(-8, 8), discount=DISCOUNTS)
+def test_td_error(grid, discount, offered, row):
+    """delta = r + gamma (1 - terminated) V(s') - V(s)."""
+    reward, value, following = grid(B), grid(B), grid(B)
+    terminated = (np.arange(B) % 3 == 0).astype(DTYPE)
+    seen = offered("td_error")(reward, terminated, value, following, discount)
+    expected = exact(reward) + discount * (exact(1 - terminated) * exact(following)) - exact(value)
+    agree(row, "RL-15", "TD error", seen, expected)
+
+
+@given(grid=grids(-8, 8), weight=grids(0, 3), mass=grids(0, 1, 256))
+def test_critic_gradient(grid, weight, mass, offered, row):
+    """mass w (Q_i - y) for each twin by itself: half squares, summed and not averaged over rows or twins."""
+    q, y, w, m = grid(2, B), grid(B), weight(B), mass(B)
+    seen = offered("critic_gradient")(q, y, w, m)
+    agree(row, "UP-01", "gradient of the critic loss", seen, exact(m) * exact(w) * (exact(q) - exact(y)))
+
+
+@examples(1.0)
+@given(data=st.data())
+def test_exact_backup(data, offered, row):
+    """One step of rate one over all (s, a, s') with their exact probabilities is one soft Bellman backup."""
+    problem = data.draw(problems())
+    start = data.draw(tables())
+    scalars = data.draw(settings(problem.discount))._replace(tau=0.0)
+    agent = offered("tabular")(None)
+    state, _ = agent.update(agent.state(start, Rates(critic=1.0)), problem.batch("unit"), scalars)
+    after = agent.tables(state)
+
+    n, mdp = problem.n, problem.mdp()
+    begin = shadow.lift(start)
+    value = shadow.next_value(begin, np.arange(STATES))
+    # r + gamma P V, with P and the ending's value 0 in the exact numbers of the problem; then Q - 1 (Q - y)
+    expected = exact(problem.rewards) + problem.discount * (exact(problem.transitions[:, :, :n]) @ value[:n])
+    update = shadow.update(begin, problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars,
+                           Rates(critic=1.0), None).tables.critic
+    for twin in range(2):
+        bound = expected.error + update[twin, :n].error
+        row("SAC-06", "one exhaustive step is the exact soft Bellman backup",
+            np.abs(after.critic[twin, :n] - expected.value), bound, "running error analysis of the backup and of the step")
+    # The same through `reference`: the backup of these values, the ending's value being zero.
+    row("SAC-06", "exact soft Bellman backup against reference.bellman",
+        np.abs(after.critic[0, :n] - backup(mdp, np.append(value.value[:n], 0.0))[:n]), bound,
+        "running error analysis; reference in float64")
+    row.exact("UP-01", "critic step leaves every other parameter alone",
+              all(np.array_equal(getattr(start, name), getattr(after, name)) for name in ("target", "logits", "value", "log_alpha")),
+              "expected target, logits, value and log alpha unchanged by a critic step with all other rates zero")
+    row.exact("UP-01", "states outside the data keep their critic", np.array_equal(after.critic[:, n:], start.critic[:, n:]),
+              "expected padding rows of mass zero to move nothing")
+
+
+@given(data=st.data())
+def test_backup_with_the_boltzmann_policy(data, offered, row):
+    """With pi = softmax(Qbar/alpha) the backup is the soft optimality operator (SAC-06)."""
+    problem = data.draw(problems())
+    start = data.draw(tables())
+    same = np.stack([start.target[0]] * 2)
+    start = start._replace(target=same, logits=start.target[0], log_alpha=np.asarray(0.0, DTYPE))
+    scalars = data.draw(settings(problem.discount))._replace(tau=0.0)
+    agent = offered("tabular")(None)
+    state, _ = agent.update(agent.state(start, Rates(critic=1.0)), problem.batch("unit"), scalars)
+    n, mdp = problem.n, problem.mdp()
+    q = np.zeros((n + 1, ACTIONS))
+    q[:n] = same[0, :n]
+    q[n, 1:] = -np.inf
+    value = np.append(np.log(np.exp(q[:n]).sum(-1)), 0.0)
+    step = shadow.update(shadow.lift(start), problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars,
+                         Rates(critic=1.0), None).tables.critic
+    seen = agent.tables(state).critic[0, :n].astype(np.float64)
+    expected = backup(mdp, value)[:n]
+    row("SAC-06", "backup with the Boltzmann policy is the soft optimality backup", np.abs(seen - expected),
+        step[0, :n].error, "running error analysis of the step")
+    greedy = boltzmann(seen, 1.0)
+    soft = (greedy * (seen - np.log(greedy))).sum(-1)
+    row("SAC-06", "soft values of the backup against reference.bellman",
+        np.abs(soft - soft_bellman(mdp, value, 1.0)[:n]), step[0, :n].error.max() + 64 * np.finfo(float).eps * (1 + np.abs(soft).max()),
+        "the soft maximum is 1-Lipschitz; 64 float64 roundings for forming it twice")
+
+
+@examples(0.5)
+@given(data=st.data())
+def test_stored_weights(data, offered, row):
+    """The stored weight multiplies its own row, for both twins alike."""
+    problem = data.draw(problems())
+    start, weights = data.draw(tables()), data.draw(stored_weights())
+    scalars = data.draw(settings(problem.discount))
+    rates = Rates(critic=0.5)
+    agent = offered("tabular")(None)
+    batch = problem.batch("data", weights)
+    state, kept = agent.update(agent.state(start, rates), batch, scalars)
+    expected = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, rates, None)
+    agree(row, "UP-01", "weighted critic step", agent.tables(state).critic, expected.tables.critic)
+    row.exact("UP-01", "without a divergence weights stay as they are", np.array_equal(kept, batch.weight),
+              "expected plain SAC to hand back the stored weights bit for bit")
+
+
+@given(grid=grids(-8, 8), tau=st.sampled_from((0.0, 0.0078125, 0.125, 1.0)))
+def test_polyak(grid, tau, offered, row):
+    """tau new + (1 - tau) old."""
+    online, target = grid(4, 8), grid(4, 8)
+    agree(row, "SAC-23", "Polyak average", offered("polyak")(online, target, tau),
+          tau * exact(online) + (1.0 - tau) * exact(target))
+
+
+@examples(0.2)
+@given(data=st.data(), steps=st.integers(1, 40))
+def test_polyak_after_k_steps(data, steps, offered, row):
+    """With the online critic at rest the targets have closed their gap by (1 - tau)^k, each twin its own."""
+    problem, start = data.draw(problems()), data.draw(tables())
+    scalars = data.draw(settings(problem.discount))
+    agent, batch = offered("tabular")(None), problem.batch("data")
+    state = agent.state(start, Rates())
+    expected = exact(start.target)
+    for _ in range(steps):
+        state, _ = agent.update(state, batch, scalars)
+        expected = scalars.tau * exact(start.critic) + (1.0 - scalars.tau) * expected
+    closed = start.critic + (1.0 - scalars.tau) ** steps * (start.target.astype(np.float64) - start.critic)
+    row("SAC-23", "targets after k steps: the gap shrinks by (1 - tau)^k", np.abs(agent.tables(state).target - closed),
+        expected.error + 8 * steps * np.finfo(float).eps * np.abs(closed), "running error analysis of k Polyak steps")

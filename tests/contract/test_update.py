@@ -1,0 +1,144 @@
+"""The whole update, step by step, against the NumPy shadow: what it reads, in which order, and in every way of running it."""
+
+import numpy as np
+import pytest
+from contract import shadow
+from contract.compare import REASON, agree, examples
+from contract.problems import DTYPE, problems, settings, stored_weights, tables
+from contract.protocol import Batch, Layers, Rates, Settings
+from contract.shadow import exact
+from hypothesis import given
+from hypothesis import strategies as st
+from running_error import Rounded
+
+DIVERGENCES = (None, "kl", "js", "fermi-dirac")
+QUANTITIES = {
+    "critic": "critic after the update", "target": "target critic after the update", "logits": "policy after the update",
+    "value": "value after the update", "log_alpha": "temperature after the update",
+}
+RATES = Rates(critic=0.5, actor=0.25, value=0.125, log_alpha=0.0625)
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@examples(0.5)
+@given(data=st.data())
+def test_tabular_update(divergence, data, offered, row):
+    """Two whole updates in a row on tables, all rates at once: every parameter and every weight."""
+    problem, start = data.draw(problems()), data.draw(tables())
+    weights = data.draw(stored_weights())
+    scalars = data.draw(settings(problem.discount, divergence))._replace(beta=4.0)
+    agent, batch = offered("tabular")(divergence), problem.batch("data", weights)
+    state = agent.state(start, RATES)
+    expected, running = shadow.lift(start), exact(batch.weight)
+    held = batch.mass > 0
+    for _ in range(2):
+        state, new = agent.update(state, batch, scalars)
+        step = shadow.update(expected, batch, running, scalars, RATES, divergence)
+        seen, expected, running = agent.tables(state), step.tables, step.weights
+        for name, quantity in QUANTITIES.items():
+            agree(row, "UP-01", quantity, getattr(seen, name), getattr(expected, name))
+        agree(row, "UP-01", "experience weights after the update", new, running, where=held)
+        batch = batch._replace(weight=np.asarray(new))
+    row.exact("UP-05", "rows of mass zero move nothing", np.array_equal(seen.critic[:, problem.n :], start.critic[:, problem.n :]),
+              "expected the critic of states without data to stay as it was")
+
+
+OBSERVATIONS, ACTION_SIZE, WIDTH, BATCH = 3, 2, 5, 12
+
+
+def random_layers(seed: int, log_std_range: tuple[float, float], spread: float) -> Layers:
+    """Small networks with all parameters different; `spread` scales the log-std head so that it meets its clip."""
+    rng = np.random.default_rng(seed)
+
+    def layer(inputs: int, outputs: int, scale: float = 1.0):
+        kernel = rng.normal(size=(inputs, outputs)) * scale / np.sqrt(inputs)
+        return kernel.astype(DTYPE), (rng.normal(size=outputs) / 4).astype(DTYPE)
+
+    def stack(inputs: int):
+        return [layer(inputs, WIDTH), layer(WIDTH, 1)]
+
+    joint = OBSERVATIONS + ACTION_SIZE
+    return Layers(
+        [stack(joint), stack(joint)], [stack(joint), stack(joint)], [layer(OBSERVATIONS, WIDTH)], layer(WIDTH, ACTION_SIZE),
+        layer(WIDTH, ACTION_SIZE, spread), stack(OBSERVATIONS), np.asarray(-0.5, DTYPE), log_std_range,
+    )
+
+
+def random_batch(seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(DTYPE)
+
+    terminated = (np.arange(BATCH) % 4 == 0).astype(DTYPE)
+    mass = (rng.integers(1, 9, BATCH) / 64).astype(DTYPE)
+    weight = (rng.integers(1, 33, BATCH) / 16).astype(DTYPE)
+    action = np.tanh(numbers(BATCH, ACTION_SIZE))
+    return Batch(numbers(BATCH, OBSERVATIONS), action, numbers(BATCH), numbers(BATCH, OBSERVATIONS), terminated, weight, mass)
+
+
+def flat(layers: Layers) -> dict[str, list]:
+    """The arrays of each group, in order."""
+    return {
+        "critic": [x for twin in layers.critic for layer in twin for x in layer],
+        "target critic": [x for twin in layers.target for layer in twin for x in layer],
+        "actor's hidden layers": [x for layer in layers.actor for x in layer],
+        "mean head": list(layers.mean),
+        "log-std head": list(layers.log_std),
+        "value": [x for layer in layers.value for x in layer],
+        "temperature": [layers.log_alpha],
+    }
+
+
+def continuous_expectation(agent, layers: Layers, state, batch: Batch, scalars: Settings, divergence: str | None):
+    noise = agent.noise(state, BATCH)
+    return shadow.continuous_update(
+        shadow.lift_layers(layers), batch, exact(batch.weight), scalars, RATES, divergence, *noise
+    )
+
+
+def compare_continuous(row, id: str, seen: Layers, weights, expected: Layers, expected_weights: Rounded, note: str) -> None:
+    __tracebackhide__ = True
+    theirs = flat(expected)
+    for group, arrays in flat(seen).items():
+        for ours, theirs_ in zip(arrays, theirs[group], strict=True):
+            agree(row, id, f"{group} after the continuous update", ours, theirs_, REASON + note)
+    agree(row, id, "experience weights after the continuous update", weights, expected_weights, REASON + note)
+
+
+@pytest.mark.parametrize("divergence", (None, "kl"))
+@examples(0.5)
+@given(seed=st.integers(0, 2**31 - 1), spread=st.sampled_from((0.25, 8.0)))
+def test_continuous_update(divergence, seed, spread, offered, row):
+    """One whole update of small networks, given the same noise: forward and reverse passes by hand, in the pinned order."""
+    agent = offered("continuous")(divergence)
+    layers, batch = random_layers(seed, agent.log_std_range, spread), random_batch(seed + 1)
+    scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
+    state = agent.state(layers, RATES, seed)
+    expected, expected_weights = continuous_expectation(agent, layers, state, batch, scalars, divergence)
+    after, weights = agent.update(state, batch, scalars)
+    compare_continuous(row, "UP-02", agent.layers(after), weights, expected, expected_weights, "")
+
+
+def test_variants(variant, offered, row):
+    """Eager, jitted, vmapped and scanned updates all agree with the shadow, for tables and for networks."""
+    problem_seed = 7
+    agent = offered("continuous")("kl")
+    layers, batch = random_layers(problem_seed, agent.log_std_range, 0.25), random_batch(problem_seed)
+    scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
+    state = agent.state(layers, RATES, problem_seed)
+    expected, expected_weights = continuous_expectation(agent, layers, state, batch, scalars, "kl")
+    after, weights = agent.run(variant, state, batch, scalars)
+    compare_continuous(row, "UP-04", agent.layers(after), weights, expected, expected_weights, f" ({variant.mode})")
+
+
+def test_lanes_of_a_vmap_draw_their_own_noise(offered, row):
+    """Two seeds side by side learn different actors from one batch: lanes share no key (RN07)."""
+    agent = offered("continuous")("kl")
+    layers, batch = random_layers(3, agent.log_std_range, 0.25), random_batch(3)
+    scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
+    one, two = (agent.update(agent.state(layers, RATES, seed), batch, scalars)[0] for seed in (1, 2))
+    differ = not np.array_equal(agent.layers(one).mean[0], agent.layers(two).mean[0])
+    row.exact("RN-01", "two seeds draw different noise", differ, "two updates under different seeds gave the same actor")
+
+
