@@ -52,6 +52,8 @@ class Bounds(NamedTuple):
 
     def widened(self, by: float) -> "Bounds":
         """The bounds for values that differ from the given ones by at most `by`."""
+        if not np.isfinite(self.error + by):
+            return Bounds(-np.inf, np.inf)
         return Bounds((self.lower - by) - _spill(self.lower, by), (self.upper + by) + _spill(self.upper, by))
 
 
@@ -60,7 +62,9 @@ def _spill(*parts: float) -> float:
 
 
 def split(values: Float64[np.ndarray, " S"]) -> tuple[float, Float64[np.ndarray, " S"], float]:
-    """`values` as `(c, w, e)`: `|values - c - w| <= e` with `c` their midrange."""
+    """`values` as `(c, w, e)`: `|values - c - w| <= e` with `c` their midrange; infinite `e` if not finite."""
+    if not np.isfinite(values).all():
+        return 0.0, np.zeros_like(values), np.inf
     offset = 0.5 * float(values.max()) + 0.5 * float(values.min())
     deviation = values - offset
     return offset, deviation, UNIT_ROUNDOFF * float(np.abs(deviation).max())

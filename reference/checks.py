@@ -3,8 +3,9 @@
 Every message says what was seen, where, what was expected and what to do. Nothing is repaired here.
 """
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Bool, Float64
 from scipy import sparse
 
@@ -15,7 +16,7 @@ class InvalidMDP(ValueError):
     """The data do not describe a finite discounted MDP; the message says what, where and what to do."""
 
 
-def as_floats(value: npt.ArrayLike, name: str, shape: str, ndim: int) -> np.ndarray:
+def as_floats(value: Any, name: str, shape: str, ndim: int) -> np.ndarray:
     """A float64 copy of `value`, or `InvalidMDP`."""
     try:
         array = np.array(value, dtype=np.float64)
@@ -26,7 +27,7 @@ def as_floats(value: npt.ArrayLike, name: str, shape: str, ndim: int) -> np.ndar
     return array
 
 
-def as_transitions(value, n_states: int, n_actions: int) -> np.ndarray | sparse.csr_array:
+def as_transitions(value: Any, n_states: int, n_actions: int) -> np.ndarray | sparse.csr_array:
     """Transitions in the stored layout: read-only dense `(S, A, S)`, or canonical CSR `(S*A, S)`."""
     dense_shape, csr_shape = (n_states, n_actions, n_states), (n_states * n_actions, n_states)
     because = f"because rewards has shape {(n_states, n_actions)}"
@@ -53,7 +54,7 @@ def as_transitions(value, n_states: int, n_actions: int) -> np.ndarray | sparse.
     return matrix
 
 
-def as_availability(value: npt.ArrayLike | None, shape: tuple[int, int]) -> Bool[np.ndarray, "S A"]:
+def as_availability(value: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "S A"]:
     """`available` as a fresh boolean array; every state must have an action."""
     if value is None:
         return np.ones(shape, dtype=np.bool_)
@@ -71,10 +72,7 @@ def as_availability(value: npt.ArrayLike | None, shape: tuple[int, int]) -> Bool
 
 def as_discount(value: float) -> float:
     """`discount` as a float in `[0, 1)`."""
-    try:
-        discount = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidMDP(f"discount is {value!r}: expected a number in [0, 1).") from error
+    discount = float(value)
     if not 0.0 <= discount < 1.0:
         raise InvalidMDP(
             f"discount is {discount!r}: expected 0 <= discount < 1. Undiscounted problems have no unique value in "
@@ -83,14 +81,11 @@ def as_discount(value: float) -> float:
     return discount
 
 
-def as_grid(value, n_states: int) -> tuple[int, int] | None:
+def as_grid(value: tuple[int, int] | None, n_states: int) -> tuple[int, int] | None:
     """`grid` as `(rows, columns)` that fit into the states, or None."""
     if value is None:
         return None
-    try:
-        rows, columns = (int(side) for side in value)
-    except (TypeError, ValueError) as error:
-        raise InvalidMDP(f"grid is {value!r}: expected (rows, columns) or None.") from error
+    rows, columns = value
     if rows < 1 or columns < 1 or rows * columns > n_states:
         raise InvalidMDP(f"grid is {(rows, columns)}: expected rows * columns between 1 and {n_states} (the states).")
     return rows, columns
@@ -166,7 +161,7 @@ def check_scale(rewards: np.ndarray, discount: float, defects: np.ndarray) -> No
         raise InvalidMDP(f"rewards reach {top:.1e} at discount {discount!r}: values overflow. Rescale the rewards.")
 
 
-def check_policy(policy: Float64[np.ndarray, "S A"], available: Bool[np.ndarray, "S A"]) -> None:
+def check_policy(policy: np.ndarray, available: Bool[np.ndarray, "S A"]) -> None:
     """Raise `ValueError` unless every row is a distribution over available actions, up to rounding."""
     if policy.shape != available.shape:
         raise ValueError(f"policy has shape {policy.shape}: expected (S, A) = {available.shape}.")

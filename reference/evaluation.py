@@ -60,7 +60,8 @@ def evaluate(mdp: MDP, policy: Float64[np.ndarray, "S A"], alpha: float = 0.0) -
         target = (policy * np.where(mdp.available, local, 0.0)).sum(axis=1) + (bonus + offset * excess)
         residual = target - deviation
         if step < _REFINEMENTS:
-            deviation = deviation + solve(residual)
+            moved, deviation, _ = certify.split(deviation + solve(residual))
+            offset += moved
     return Evaluation(offset, deviation, local, residual)
 
 

@@ -15,7 +15,6 @@ only by what rounding explains (`reference.rounding.admissible_defect`).
 import os
 import secrets
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -34,7 +33,7 @@ _BLOCK = 1 << 22  # entries handled at once where a temporary of the size of P w
 _FORMAT = "roer-mdp-1"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MDP:
     """A finite discounted MDP with `S` states and `A` actions.
 
@@ -51,32 +50,40 @@ class MDP:
     transitions: Float64[np.ndarray, "S A S"] | sparse.csr_array
     rewards: Float64[np.ndarray, "S A"]
     discount: float
-    initial: Float64[np.ndarray, " S"] | None = None
-    available: Bool[np.ndarray, "S A"] | None = None
-    grid: tuple[int, int] | None = None
+    initial: Float64[np.ndarray, " S"]
+    available: Bool[np.ndarray, "S A"]
+    grid: tuple[int, int] | None
 
-    def __post_init__(self) -> None:
-        rewards = checks.as_floats(self.rewards, "rewards", "(S, A)", 2)
+    def __init__(
+        self,
+        transitions: npt.ArrayLike | sparse.sparray | sparse.spmatrix,
+        rewards: npt.ArrayLike,
+        discount: float,
+        initial: npt.ArrayLike | None = None,
+        available: npt.ArrayLike | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        rewards = checks.as_floats(rewards, "rewards", "(S, A)", 2)
         n_states, n_actions = rewards.shape
         if rewards.size == 0:
             raise InvalidMDP(f"rewards has shape {rewards.shape}: expected (S, A) with at least one state and action.")
-        available = checks.as_availability(self.available, rewards.shape)
+        available = checks.as_availability(available, rewards.shape)
         checks.check_rewards(rewards, available)
         rewards = np.where(available, rewards, 0.0)
-        if self.initial is None:
+        if initial is None:
             initial = np.full(n_states, 1.0 / n_states)
         else:
-            initial = checks.as_floats(self.initial, "initial", "(S,)", 1)
+            initial = checks.as_floats(initial, "initial", "(S,)", 1)
         checks.check_initial(initial, n_states)
         for array in (rewards, initial, available):
             array.setflags(write=False)
         fields = {
-            "transitions": checks.as_transitions(self.transitions, n_states, n_actions),
+            "transitions": checks.as_transitions(transitions, n_states, n_actions),
             "rewards": rewards,
-            "discount": checks.as_discount(self.discount),
+            "discount": checks.as_discount(discount),
             "initial": initial,
             "available": available,
-            "grid": checks.as_grid(self.grid, n_states),
+            "grid": checks.as_grid(grid, n_states),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -238,12 +245,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:  # a missing or unreadable file keeps its own error
         if not zipfile.is_zipfile(file):
             raise InvalidMDP(f"{path}: not an .npz archive: foreign, or cut short. {remedy}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, NotImplementedError,
-            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-        raise InvalidMDP(f"{path}: cannot be read: {type(error).__name__}: {error}. {remedy}") from error
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except Exception as error:  # whatever a parser of damaged bytes may raise
+            raise InvalidMDP(f"{path}: cannot be read: {type(error).__name__}: {error}. {remedy}") from error
     seen = str(arrays.get("format", "no format entry"))
     if seen != _FORMAT:
         raise InvalidMDP(f"{path}: format is {seen!r}, expected {_FORMAT!r}. {remedy}")

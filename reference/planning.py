@@ -5,7 +5,7 @@ with `||v - v*|| <= e` loses at most `2 gamma e / (1 - gamma)` (RL-34).
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ MAXIMUM = Operator(lambda q: q.max(axis=1), greedy, certify.optimality_bounds, c
 POLICY_ITERATION_STATES = 1000
 
 
+@runtime_checkable
 class Solver(Protocol):
     """Anything that turns an MDP into a certified `Solution`."""
 

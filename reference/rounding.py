@@ -11,7 +11,7 @@ from scipy import sparse
 UNIT_ROUNDOFF = 2.0**-53
 
 
-def gamma_n(n: float) -> float:
+def gamma_n(n: int) -> float:
     """`n u / (1 - n u)`: relative error of `n` consecutive roundings (Higham 2002, lemma 3.1), in any order."""
     product = n * UNIT_ROUNDOFF
     if product >= 1.0:

@@ -4,11 +4,13 @@
 discount and rewards, and all transition probabilities are dyadic, so nothing is rounded on the way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Float64
+import numpy.typing as npt
+from jaxtyping import Bool, Float64
 
 from reference.mdp import MDP
 
@@ -35,10 +37,10 @@ class NamedMDP:
 
 
 def deterministic(
-    successors: list[list[int]],
-    rewards: list[list[float]],
+    successors: Sequence[Sequence[int]],
+    rewards: npt.ArrayLike,
     discount: float,
-    available: np.ndarray | None = None,
+    available: Bool[np.ndarray, "S A"] | None = None,
     grid: tuple[int, int] | None = None,
 ) -> MDP:
     """An MDP in which pair `(s, a)` leads to state `successors[s][a]` for certain."""
