@@ -24,11 +24,11 @@ outside the domain raise `DomainError`; the ends of the domain give the limits, 
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
-from numpy.typing import ArrayLike
 
 __all__ = ["KL", "Divergence", "DomainError", "FermiDirac", "JensenShannon", "divergence_from_name"]
 
@@ -36,6 +36,9 @@ LOG_2 = math.log(2.0)
 LOG_2_TAIL = 2.3190468138462996e-17  # log 2 - LOG_2, to double precision: the float lies below the real number
 
 RELATIVE_ACCURACY = 16 * 2.0**-53  # of every function here, away from underflow; the largest error seen is 9.3 units
+
+Reals = float | int | np.number | np.ndarray | Sequence
+"""Real numbers as a caller may hand them over; every function makes float64 arrays of them."""
 
 Values = np.float64 | Float64[np.ndarray, "..."]
 
@@ -60,7 +63,7 @@ class Divergence(abc.ABC):
         """The upper end of the domain of f."""
         return math.inf
 
-    def f(self, ratio: ArrayLike) -> Values:
+    def f(self, ratio: Reals) -> Values:
         """Price a ratio: f at finite w in [0, cap], any shape; inf where it exceeds every float.
 
         DomainError for a ratio outside, or NaN.
@@ -68,17 +71,17 @@ class Divergence(abc.ABC):
         with np.errstate(over="ignore"):
             return self._f(self._checked_ratio("f", ratio))[()]
 
-    def f_prime(self, ratio: ArrayLike) -> Values:
+    def f_prime(self, ratio: Reals) -> Values:
         """f'(w) for ratios w in [0, cap], any shape; -inf at zero. DomainError for a ratio outside, or NaN."""
         with np.errstate(divide="ignore", over="ignore"):
             return self._f_prime(self._checked_ratio("f_prime", ratio))[()]
 
-    def conjugate(self, y: ArrayLike) -> Values:
+    def conjugate(self, y: Reals) -> Values:
         """f*(y) for y below the supremum, any shape; -f(0) at -inf. DomainError for an argument outside, or NaN."""
         with np.errstate(under="ignore", over="ignore"):
             return self._conjugate(self._checked_argument("conjugate", y))[()]
 
-    def ratio(self, y: ArrayLike) -> Values:
+    def ratio(self, y: Reals) -> Values:
         """(f*)'(y) for y below the supremum, any shape; 0 at -inf. DomainError for an argument outside, or NaN.
 
         A ratio beyond the largest float is returned as inf.
@@ -86,7 +89,7 @@ class Divergence(abc.ABC):
         with np.errstate(under="ignore", over="ignore"):
             return self._ratio(self._checked_argument("ratio", y))[()]
 
-    def _checked_ratio(self, function: str, ratio: ArrayLike) -> Float64[np.ndarray, "..."]:
+    def _checked_ratio(self, function: str, ratio: Reals) -> np.ndarray:
         w = np.asarray(ratio, dtype=np.float64)
         outside = ~((w >= 0.0) & (w <= self.largest_ratio) & (w < math.inf))
         if np.any(outside):
@@ -94,7 +97,7 @@ class Divergence(abc.ABC):
             raise DomainError(f"{self!r}.{function}: expected ratios in {domain}, saw {_first(w, outside)}")
         return w
 
-    def _checked_argument(self, function: str, y: ArrayLike) -> Float64[np.ndarray, "..."]:
+    def _checked_argument(self, function: str, y: Reals) -> np.ndarray:
         y = np.asarray(y, dtype=np.float64)
         outside = ~(y <= self.supremum)
         if np.any(outside):
@@ -106,19 +109,19 @@ class Divergence(abc.ABC):
         return y
 
     @abc.abstractmethod
-    def _f(self, w: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]: ...
+    def _f(self, w: np.ndarray) -> np.ndarray | np.float64: ...
 
     @abc.abstractmethod
-    def _f_prime(self, w: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]: ...
+    def _f_prime(self, w: np.ndarray) -> np.ndarray | np.float64: ...
 
     @abc.abstractmethod
-    def _conjugate(self, y: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]: ...
+    def _conjugate(self, y: np.ndarray) -> np.ndarray | np.float64: ...
 
     @abc.abstractmethod
-    def _ratio(self, y: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]: ...
+    def _ratio(self, y: np.ndarray) -> np.ndarray | np.float64: ...
 
     @abc.abstractmethod
-    def curvature(self, ratio: ArrayLike) -> Values:
+    def curvature(self, ratio: Reals) -> Values:
         """(f*)''(y) = 1/f''(w) at w = ratio(y): the slope of the ratio in its argument."""
 
 
@@ -140,7 +143,7 @@ class KL(Divergence):
     def _ratio(self, y):
         return np.exp(y)
 
-    def curvature(self, ratio: ArrayLike) -> Values:
+    def curvature(self, ratio: Reals) -> Values:
         """w."""
         return np.asarray(ratio, dtype=np.float64)[()]
 
@@ -177,16 +180,16 @@ class JensenShannon(Divergence):
         e = np.exp(np.minimum(y, 0.0))
         return np.where(y > 0.0, self.ratio_at_slack(_distance_to_pole(np.maximum(y, 0.0))), e / (2.0 - e))
 
-    def conjugate_at_slack(self, slack: ArrayLike) -> Values:
+    def conjugate_at_slack(self, slack: Reals) -> Values:
         """f*(log 2 - slack) = -log(2 (1 - e^-slack)), for arguments closer to the pole than floats near log 2 are."""
         return (-np.log(-2.0 * np.expm1(-np.asarray(slack, dtype=np.float64))))[()]
 
-    def ratio_at_slack(self, slack: ArrayLike) -> Values:
+    def ratio_at_slack(self, slack: Reals) -> Values:
         """(f*)'(log 2 - slack) = 1 / (e^slack - 1), the Bose-Einstein form (JS-13)."""
         with np.errstate(over="ignore"):
             return (1.0 / np.expm1(np.asarray(slack, dtype=np.float64)))[()]
 
-    def curvature(self, ratio: ArrayLike) -> Values:
+    def curvature(self, ratio: Reals) -> Values:
         """w (1 + w)."""
         w = np.asarray(ratio, dtype=np.float64)
         return (w * (1.0 + w))[()]
@@ -246,7 +249,7 @@ class FermiDirac(Divergence):
         e = np.exp(-np.abs(y))
         return np.where(y >= 0.0, self.cap / (1.0 + rest * e), e * (self.cap / (rest + e)))
 
-    def curvature(self, ratio: ArrayLike) -> Values:
+    def curvature(self, ratio: Reals) -> Values:
         """w (C - w) / C."""
         w = np.asarray(ratio, dtype=np.float64)
         return (w * ((self.cap - w) / self.cap))[()]
@@ -270,7 +273,7 @@ def divergence_from_name(name: str, cap: float | None = None) -> Divergence:
 _ARTANH_TAIL = tuple(1.0 / (2 * k + 3) for k in range(16))
 
 
-def _entropy_excess(t: Float64[np.ndarray, "..."], w: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+def _entropy_excess(t: np.ndarray | np.float64, w: np.ndarray | np.float64) -> np.ndarray:
     """w log w - w + 1 at w = 1 + t >= 0, to relative accuracy also next to its double zero at t = 0.
 
     Near the zero, with v = t/(2 + t): log w = 2 artanh v, and w log w - t = t v + 2 w (artanh v - v), where the second
@@ -288,12 +291,12 @@ def _entropy_excess(t: Float64[np.ndarray, "..."], w: Float64[np.ndarray, "..."]
     return np.where(near, near_value, far_value)
 
 
-def _distance_to_pole(y: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+def _distance_to_pole(y: np.ndarray | np.float64) -> np.ndarray | np.float64:
     """log 2 - y, where LOG_2 - y alone would miss the part of log 2 that a float cannot hold."""
     return (LOG_2 - y) + LOG_2_TAIL
 
 
-def _first(values: Float64[np.ndarray, "..."], wrong: np.ndarray) -> str:
+def _first(values: np.ndarray, wrong: np.ndarray | np.bool_) -> str:
     """The first offending entry, with its place: `1.5 at index (2, 0)`."""
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = f" at index {index[0] if len(index) == 1 else index}" if index else ""

@@ -43,35 +43,35 @@ class Arguments:
     mass: float
     from_pole: bool = False
 
-    def at(self, x: float) -> Float64[np.ndarray, " N"]:
+    def at(self, x: float) -> np.ndarray:
         """y_i."""
         return LOG_2 - (x - self.offsets) if self.from_pole else x + self.offsets
 
-    def uncertainty(self, x: float) -> Float64[np.ndarray, " N"]:
+    def uncertainty(self, x: float) -> np.ndarray:
         """Bound on the rounding of y_i (of the distance to the pole, with `from_pole`) for an exact x.
 
         One rounding each in A_i - A_pivot, the division and the sum.
         """
         return UNIT_ROUNDOFF * (3.0 * np.abs(self.offsets) + abs(x)) * (1.0 + 4.0 * UNIT_ROUNDOFF)
 
-    def ratio(self, x: float) -> Float64[np.ndarray, " N"]:
+    def ratio(self, x: float) -> np.ndarray:
         """w_i = (f*)'(y_i)."""
         if self.from_pole:
             return np.asarray(_barrier(self.divergence).ratio_at_slack(x - self.offsets))
         return np.asarray(self.divergence.ratio(x + self.offsets))
 
-    def conjugate(self, x: float) -> Float64[np.ndarray, " N"]:
+    def conjugate(self, x: float) -> np.ndarray:
         """f*(y_i)."""
         if self.from_pole:
             return np.asarray(_barrier(self.divergence).conjugate_at_slack(x - self.offsets))
         return np.asarray(self.divergence.conjugate(x + self.offsets))
 
-    def ratio_error(self, x: float, ratio: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
+    def ratio_error(self, x: float, ratio: np.ndarray) -> np.ndarray:
         """Bound on the rounding of w_i: that of the function, and that of its argument (doubled for second order)."""
         slope = np.asarray(self.divergence.curvature(ratio))
         return RELATIVE_ACCURACY * ratio + 2.0 * slope * self.uncertainty(x)
 
-    def mean(self, values: Float64[np.ndarray, " N"]) -> float:
+    def mean(self, values: np.ndarray) -> float:
         """E_D, correctly rounded but for the products; D is relative to its sum, which may miss one by rounding."""
         return math.fsum(self.behavior * values) / self.mass
 
@@ -194,28 +194,26 @@ def _log_mean(arguments: Arguments, x: float) -> float:
 def _find(arguments: Arguments, low: float, high: float) -> float:
     """A float next to the root of log E w in [low, high], by Newton steps that bisection safeguards.
 
-    Next to a pole E w is nearly a power of x: there the step is taken in log x.
+    A step that leaves the bracket, or is not half the step before, is replaced by bisection. Next to a pole E w is
+    nearly a power of x: there steps are taken in log x.
     """
     sign, geometric = arguments.sign, arguments.from_pole
-    x, width = _middle(low, high, geometric), math.inf
+    x, last = _middle(low, high, geometric), math.inf
     for _ in range(_MAX_STEPS):
         ratio = arguments.ratio(x)
         mean = arguments.mean(ratio)
         error = math.log(mean) if mean > 0.0 else -math.inf
         if abs(error) <= UNIT_ROUNDOFF:
             return x
-        if sign * error > 0.0:
-            high = x
-        else:
-            low = x
-        slope = sign * arguments.mean(np.asarray(arguments.divergence.curvature(ratio))) / mean if mean > 0.0 else 0.0
-        step = -error / slope if slope != 0.0 and math.isfinite(error) else math.nan
-        following = x * math.exp(min(max(step / x, -50.0), 50.0)) if geometric and step == step else x + step
-        if not low < following < high or 2.0 * (high - low) > width:
+        low, high = (low, x) if sign * error > 0.0 else (x, high)
+        slope = sign * arguments.mean(np.asarray(arguments.divergence.curvature(ratio))) if mean < math.inf else 0.0
+        step = -error * mean / slope if slope != 0.0 and error > -math.inf else math.inf
+        following = x * math.exp(min(max(step / x, -50.0), 50.0)) if geometric else x + step
+        if not (low < following < high and abs(step) <= 0.5 * last):
             following = _middle(low, high, geometric)
-        width = high - low if high - low <= 0.5 * width else width
-        if following in (x, low, high):
-            return x
+        last = abs(following - x)
+        if last <= math.ulp(x) or following in (low, high):
+            return following
         x = following
     return x
 
@@ -227,7 +225,7 @@ def _middle(low: float, high: float, geometric: bool) -> float:
 def _enclose(arguments: Arguments, pivot: int, x: float, low: float, high: float) -> Root:
     """An interval around x in which the root is proved to lie: E w is on the right side of one at both ends.
 
-    The ends are the nearest tried at which the sign holds against all rounding errors, or else those of the bracket.
+    The ends are the nearest found at which the sign holds against all rounding errors, or else those of the bracket.
     """
 
     def decided(candidate: float, direction: float) -> bool:
@@ -236,16 +234,15 @@ def _enclose(arguments: Arguments, pivot: int, x: float, low: float, high: float
         return direction * arguments.sign * (arguments.mean(ratio) - 1.0) > error
 
     def end(direction: float, limit: float) -> float:
+        reach = abs(limit - x)
         ratio = arguments.ratio(x)
         slope = arguments.mean(np.asarray(arguments.divergence.curvature(ratio)))
         first = arguments.mean(arguments.ratio_error(x, ratio)) / slope if slope > 0.0 else 0.0
-        inner, outer = 0.0, max(first, math.ulp(x))
-        while not decided(x + direction * outer, direction):
-            inner, outer = outer, 2.0 * outer
-            if not direction * (x + direction * outer) < direction * limit:
-                outer = abs(limit - x)
-                break
-        for _ in range(6):  # the last doubling may have jumped far over a plateau of E w
+        inner, outer = 0.0, min(max(first, math.ulp(x)), reach)
+        while outer < reach and not decided(x + direction * outer, direction):
+            inner, outer = outer, min(2.0 * outer, reach)
+        # The last doubling may have jumped far over a plateau of E w; an argument of 1/16 changes ratios little.
+        while outer - inner > min(outer / 64.0, 1.0 / 16.0):
             middle = 0.5 * (inner + outer)
             if decided(x + direction * middle, direction):
                 outer = middle

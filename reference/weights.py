@@ -23,9 +23,8 @@ from importlib import import_module
 
 import numpy as np
 from jaxtyping import Float64
-from numpy.typing import ArrayLike
 
-from reference.divergence import KL, RELATIVE_ACCURACY, Divergence, DomainError
+from reference.divergence import KL, RELATIVE_ACCURACY, Divergence, DomainError, Reals
 from reference.multiplier import Root, solve_multiplier
 from reference.rounding import UNIT_ROUNDOFF, admissible_defect
 
@@ -86,9 +85,7 @@ class Weights:
         return import_module("reference.show").to_html(self)
 
 
-def optimal_weights(
-    advantage: ArrayLike, behavior: ArrayLike, beta: float, divergence: Divergence | None = None
-) -> Weights:
+def optimal_weights(advantage: Reals, behavior: Reals, beta: float, divergence: Divergence | None = None) -> Weights:
     """Solve the relaxed problem exactly (KL-04, JS-04, JS-10, FD-03).
 
     `advantage` and `behavior` have one shape, any; `behavior` is a law on all entries; `divergence` is KL if not given.
@@ -120,9 +117,7 @@ def optimal_weights(
     )
 
 
-def weights_at(
-    multiplier: float, advantage: ArrayLike, beta: float, divergence: Divergence
-) -> Float64[np.ndarray, "..."]:
+def weights_at(multiplier: float, advantage: Reals, beta: float, divergence: Divergence) -> Float64[np.ndarray, "..."]:
     """The ratios (f*)'(advantage/beta - multiplier) at a multiplier of the caller's, whose mean may be anything.
 
     DomainError where the multiplier leaves the domain of the ratio (JS-03), naming the entry and the smallest
@@ -143,9 +138,7 @@ def weights_at(
     return np.asarray(divergence.ratio(y))
 
 
-def relaxed_objective(
-    weights: ArrayLike, advantage: ArrayLike, behavior: ArrayLike, beta: float, divergence: Divergence
-) -> float:
+def relaxed_objective(weights: Reals, advantage: Reals, behavior: Reals, beta: float, divergence: Divergence) -> float:
     """E_D[w A] - beta E_D[f(w)] of any weights w >= 0; entries without data are ignored (KL-01)."""
     data = _Data.checked(advantage, behavior, beta)
     w = _same_shape("weights", weights, data.shape)[data.support]
@@ -153,7 +146,7 @@ def relaxed_objective(
     return math.fsum(data.law * (w * data.advantage - data.beta * price)) / math.fsum(data.law)
 
 
-def effective_sample_size(weights: ArrayLike, behavior: ArrayLike) -> float:
+def effective_sample_size(weights: Reals, behavior: Reals) -> float:
     """n E_D[w]^2 / E_D[w^2] with n the number of entries with data (ESS-01); invariant to scaling of the weights.
 
     With the uniform law on n samples this is (sum w)^2 / sum w^2. Entries without data are ignored.
@@ -229,7 +222,7 @@ class _Data:
         return self.behavior.shape
 
     @classmethod
-    def checked(cls, advantage: ArrayLike, behavior: ArrayLike, beta: float) -> "_Data":
+    def checked(cls, advantage: Reals, behavior: Reals, beta: float) -> "_Data":
         beta = _checked_beta(beta)
         law = np.array(behavior, dtype=np.float64)
         values = _same_shape("advantage", advantage, law.shape)
@@ -269,7 +262,7 @@ def _checked_beta(beta: float) -> float:
     return number
 
 
-def _same_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Float64[np.ndarray, "..."]:
+def _same_shape(name: str, value: Reals, shape: tuple[int, ...]) -> Float64[np.ndarray, "..."]:
     array = np.array(value, dtype=np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}: expected that of behavior, {shape}")
