@@ -1,0 +1,70 @@
+"""Every claim of the ledger, executed: the computed verdict is the stated one, and nothing it requires is missing."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from proofs import ledger
+from proofs.claim import Claim, Result, Role, Verdict
+
+CLAIMS = ledger.claims()
+
+
+@functools.cache
+def executed(identifier: str) -> Result:
+    return ledger.find(identifier).run()
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_the_computed_verdict_is_the_stated_one(claim: Claim, row):
+    result = executed(claim.id)
+    row.exact(claim.id, f"verdict {claim.verdict}", result.agrees, "; ".join(result.disagreements()))
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_every_method_that_the_entry_names_is_executed_and_rigorous(claim: Claim, row):
+    result = executed(claim.id)
+    named, used = set(claim.method), set(result.grades)
+    message = f"expected evidence of grades {[g.name for g in claim.method]}, saw {[g.name for g in result.grades]}"
+    row.exact(claim.id, "methods executed", named == used, message)
+    row.exact(claim.id, "decided without rounding", result.rigorous, "no rigorous evidence decides some part")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_the_entry_explains_itself(claim: Claim, row):
+    row.exact(claim.id, "witness", bool(executed(claim.id).witness), "the executed claim shows no witness")
+    row.exact(claim.id, "derivation", len(claim.derivation) >= 2, "expected a derivation of at least two steps")
+    row.exact(claim.id, "twins", len(claim.twins) >= 2, "expected at least two wrong twins")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_refuted_statement_shows_its_counterexample(claim: Claim, row):
+    result = executed(claim.id)
+    wanted = {Verdict.FALSE: (Role.CLAIMED, Role.WITHIN, Role.THEOREM), Verdict.TRUE_IF: (Role.OUTSIDE,)}
+    parts = [(part, ruling.verdict) for part, ruling in claim.stated.items() if ruling.verdict in wanted]
+    for part, verdict in parts:
+        refuting = [e for e in result.evidence if e.part == part and e.role in wanted[verdict] and e.holds is False]
+        message = f"{part or 'the statement'} is {verdict}, and no failing instance carries numbers"
+        row.exact(claim.id, "counterexample", any(e.witness for e in refuting), message)
+    if not parts:
+        row.exact(claim.id, "counterexample", all(e.holds for e in result.evidence), "some evidence does not hold")
+
+
+def test_the_reference_obeys_its_own_bounds_around_the_proofs(row):
+    compared = [(c, e) for c in CLAIMS for e in executed(c.id).evidence if e.role is Role.COMPARISON]
+    names = sorted(item.text for _, item in compared)
+    for claim, item in compared:
+        row.exact(claim.id, item.text, item.holds is True, item.witness)
+    expected = ["Fermi-Dirac", "JS", "KL", "gumbel_value"]
+    missing = [name for name in expected if not any(name in text for text in names)]
+    row.exact("JS-04", "comparisons made", not missing, f"no comparison for {missing}")
+
+
+def test_the_ledger_has_the_chapters_of_the_first_issue(row):
+    wanted = (
+        [f"KL-{k:02d}" for k in range(1, 9)] + [f"JS-{k:02d}" for k in range(1, 13)] + ["GUM-01", "GUM-03", "GUM-04"]
+    )
+    missing = set(wanted) - {claim.id for claim in CLAIMS}
+    row.exact("ledger", "entries", not missing, f"missing {sorted(missing)}")

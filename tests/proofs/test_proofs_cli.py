@@ -1,0 +1,187 @@
+"""`python -m proofs`: selection, formats, errors and exit status."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import subprocess
+import sys
+
+import pytest
+
+from proofs import __main__ as command
+from proofs import ledger
+from proofs.claim import TRUE, Case, claim
+
+QUICK = ("--only", "KL-05", "--only", "KL-06")
+
+
+@pytest.fixture
+def broken():
+    """A claim that is stated TRUE and computes FALSE."""
+
+    @claim("KL-99", source="000 §1", statement="Wrong | on purpose <b>.", formula="1 = 2", stated=TRUE, method="Q")
+    def check(case: Case) -> None:
+        case.claimed("Q", "1 equals 2", False, "1 < 2")
+
+    yield "KL-99"
+    del ledger.REGISTRY["KL-99"]
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    status = command.main(arguments)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_the_table_names_every_selected_claim_and_its_verdict(capsys, row):
+    status, out, err = run(capsys, *QUICK)
+    row.exact("cli", "exit status", status == 0, err)
+    wanted = ("KL-05", "KL-06", "FALSE", "TRUE IF d is an", "Q+P", "9/50", "2 claims, 2 verdicts as stated")
+    missing = [word for word in wanted if word not in out]
+    row.exact("cli", "table", not missing, f"{missing} not in {out}")
+    row.exact("cli", "progress", "KL-05  FALSE" in err and "KL-06" in err, err)
+    row.exact("cli", "quiet", run(capsys, "--quiet", *QUICK)[2] == "", "progress although --quiet")
+
+
+def test_json_has_one_valid_record_for_each_id(capsys, row):
+    status, out, _ = run(capsys, "--format", "json", *QUICK)
+    records = json.loads(out)
+    row.exact("cli", "json ids", [r["id"] for r in records] == ["KL-05", "KL-06"] and status == 0, out)
+    first = records[0]
+    fields = {
+        "sources",
+        "statement",
+        "formula",
+        "stated",
+        "computed",
+        "agrees",
+        "method",
+        "rigorous",
+        "witness",
+        "seconds",
+    }
+    row.exact("cli", "json fields", fields <= set(first), f"missing {fields - set(first)}")
+    row.exact("cli", "json verdict", first["computed"][""]["verdict"] == "FALSE" and first["agrees"], str(first))
+    row.exact("cli", "json evidence", all(e["holds"] in (True, False) for e in first["evidence"]), str(first))
+
+
+def test_markdown_is_one_table(capsys, broken, row):
+    _, out, _ = run(capsys, "--format", "md", "--only", "KL-05", "--only", broken)
+    lines = [line for line in out.splitlines() if line.startswith("|")]
+    pipes = {line.replace("\\|", "").count("|") for line in lines}
+    row.exact("cli", "markdown columns", pipes == {7} and len(lines) == 4, out)
+
+
+class _Links(html.parser.HTMLParser):
+    """Collects what a page would fetch, and checks that its tags are balanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset") and value]
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+
+def test_html_stands_alone_and_escapes(capsys, broken, tmp_path, row):
+    target = tmp_path / "ledger.html"
+    status, out, err = run(capsys, "--format", "html", "--only", "KL-05", "--only", broken, "--output", str(target))
+    text = target.read_text(encoding="utf-8")
+    page = _Links()
+    page.feed(text)
+    external = [link for link in page.links if not link.startswith("data:")]
+    row.exact("cli", "html requests", not external and "url(" not in text and "@import" not in text, str(external))
+    row.exact("cli", "html balanced", not page.open, str(page.open))
+    row.exact("cli", "html escapes", "<b>." not in text and "&lt;b&gt;." in text, "a statement became markup")
+    row.exact("cli", "html status", status == 1 and out == "" and f"wrote {target}" in err, f"{status} {out} {err}")
+
+
+def test_a_disagreement_is_told_and_fails(capsys, broken, row):
+    status, out, err = run(capsys, "--only", broken)
+    row.exact("cli", "status of a disagreement", status == 1, f"exit status {status}")
+    told = "stated TRUE, computed FALSE" in err and "DISAGREES" in out and "1 disagreements" in out
+    row.exact("cli", "disagreement told", told, out + err)
+
+
+def test_show_is_a_page_that_can_be_followed(capsys, row):
+    status, out, _ = run(capsys, "--quiet", "show", "kl-05")
+    headings = ("Statement", "As a formula", "Source", "Verdict, computed", "Derivation", "What is true", "9/50", "1/2")
+    missing = [word for word in headings if word not in out]
+    row.exact("cli", "page", status == 0 and not missing, f"{missing} not in {out}")
+    widest = max(len(line) for line in out.splitlines())
+    row("cli", "columns of the page", widest, 100, "a page is wrapped to 100 columns")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "JS-55"), "there is no claim 'JS-55'; the nearest ids are JS-05"),
+        (("--only", "XYZ"), "the ledger has KL-01 to KL-08"),
+        (("--only", "JS5"), "the nearest ids are JS-05"),
+        (("--only", ""), "no claim's id is or begins with ''"),
+        (("--source", "007"), "there is no source '007'; expected one of 000"),
+        (("--only", "GUM", "--source", "000"), "no claim among GUM judges source 000"),
+        (("--output", "/"), "is a directory; name a file"),
+        (("--output", "no/such/folder/ledger.md"), "does not exist; create it first"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(capsys, arguments, message, row):
+    status, out, err = run(capsys, *arguments)
+    row.exact("cli", "usage errors", status == 2 and out == "", f"exit status {status}, printed {out!r}")
+    row.exact("cli", "usage message", message in err and err.count("\n") == 1, f"expected {message!r}, saw {err!r}")
+
+
+def test_sources_select(row):
+    judged = {claim_.id for claim_ in ledger.select(source="002")}
+    row.exact("cli", "source 002", {"JS-01", "JS-12", "KL-08"} <= judged and "KL-01" not in judged, str(judged))
+    row.exact("cli", "source in any case", ledger.select(source="roer") == ledger.select(source="ROER"), "")
+
+
+def test_a_failed_write_leaves_the_old_file(capsys, tmp_path, monkeypatch, row):
+    target = tmp_path / "ledger.json"
+    target.write_text("old", encoding="utf-8")
+
+    def refuse(*_):
+        raise OSError("no space")
+
+    monkeypatch.setattr(command.os, "replace", refuse)
+    with pytest.raises(OSError, match="no space"):
+        command.main([*QUICK, "--quiet", "--format", "json", "--output", str(target)])
+    names = [path.name for path in tmp_path.iterdir()]
+    row.exact(
+        "cli", "atomic write", target.read_text(encoding="utf-8") == "old" and names == ["ledger.json"], str(names)
+    )
+
+
+def test_a_missing_package_is_named_with_its_remedy(capsys, monkeypatch, row):
+    found = command.importlib.util.find_spec
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "flint" else found(name))
+    status, _, err = run(capsys, *QUICK)
+    told = status == 2 and "python-flint" in err and 'pip install "roer[proofs]"' in err
+    row.exact("cli", "missing package", told, f"{status}: {err}")
+
+
+def test_the_module_runs_as_a_program_without_jax(row):
+    """In a process of its own, with warnings as errors and JAX made impossible to import."""
+    script = (
+        "import sys; sys.modules['jax'] = None; from proofs.__main__ import main; "
+        "sys.exit(main(['--quiet', '--only', 'KL-05', '--format', 'json']))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    row.exact("cli", "own process", done.returncode == 0 and json.loads(done.stdout)[0]["agrees"], done.stderr)
+
+
+def test_help_teaches(capsys, row):
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    out = capsys.readouterr().out
+    words = ("TRUE IF", "two-sided certificate", "examples", "exit status", "--only", "--source", "show JS-05")
+    missing = [word for word in words if word not in out]
+    row.exact("cli", "help", not missing, f"{missing} not explained")
