@@ -1,4 +1,4 @@
-"""Value iteration and policy iteration, once for every Bellman optimality operator.
+"""Value iteration and Newton's method, once for every Bellman optimality operator.
 
 What the hard and the soft problem do not share is an `Operator`: how a state sums up its actions, which policy that
 makes, and how a result is certified. Values travel as `offset + deviation` (`reference.certify`).
@@ -13,6 +13,7 @@ from jaxtyping import Float64
 
 from reference import certify
 from reference.certify import Bounds
+from reference.evaluation import linear_solver
 from reference.mdp import MDP
 from reference.solution import Solution, Status
 
@@ -80,6 +81,33 @@ def value_iteration(mdp: MDP, operator: Operator, tolerance: float, max_iteratio
         if iteration - since > patience or span <= operator.radius(mdp, deviation, offset):
             return certified(mdp, operator, offset, deviation), Status.ROUNDING_FLOOR, iteration
     return certified(mdp, operator, offset, deviation), Status.MAX_ITERATIONS, max_iterations
+
+
+def newton_iteration(
+    mdp: MDP, operator: Operator, tolerance: float, max_iterations: int
+) -> tuple[Iterate, Status, int]:
+    """Newton's method for a convex smooth operator: `v + (I - gamma P_pi)^-1 (T v - v)`, with `pi` its policy at `v`.
+
+    This is policy iteration, the value of `pi`, in a form in which the rounding of `pi` enters only times `T v - v`.
+    """
+    offset, deviation, iterations = 0.0, np.zeros(mdp.n_states), 0
+    status = Status.MAX_ITERATIONS
+    while iterations < max_iterations:
+        local = certify.lookahead(mdp, deviation, offset)
+        residual = operator.reduce(local) - deviation
+        step = linear_solver(mdp, operator.policy(local))(residual)
+        moved, deviation, _ = certify.split(deviation + step)
+        offset += moved
+        iterations += 1
+        if certified(mdp, operator, offset, deviation).bounds.error <= tolerance:
+            status = Status.CONVERGED
+            break
+        # After the first, exact steps lower no value: one that lowers as much as it raises is made of rounding.
+        lowers = iterations > 1 and float(step.min()) <= -float(step.max())
+        if lowers or float(np.abs(residual).max()) <= operator.radius(mdp, deviation, offset):
+            status = Status.ROUNDING_FLOOR
+            break
+    return certified(mdp, operator, offset, deviation), status, iterations
 
 
 def solution(

@@ -14,8 +14,8 @@ the *Gumbel value*, which one-step regression of e^z - z with z = (q - v)/beta a
 has mean one under pi_D *in every state*: it corrects no state marginal and is not the occupancy ratio d*/d_D, nor the
 relaxed ratio of `reference.weights`.
 
-The operator in (1) is monotone, convex and a gamma-contraction. Newton's method on it is soft policy iteration; it
-converges from any start, and quadratically at the end. The error bound comes from the residual alone.
+The operator in (1) is monotone, convex and a gamma-contraction. Newton's method on it is soft policy iteration with
+entropy relative to pi_D; it converges from any start, and quadratically at the end.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from reference.bellman import backup
 from reference.certify import ELEMENTARY, Bounds, enclosure, lookahead, lookahead_radius, split
 from reference.checks import check_policy, check_temperature
-from reference.evaluation import linear_solver
+from reference.fixed_point import Operator, check_stopping, newton_iteration, solution
 from reference.mdp import MDP
 from reference.rounding import UNIT_ROUNDOFF, gamma_n
-from reference.solution import Solution, Status
+from reference.solution import Solution
 
 __all__ = ["ConditionalSolution", "conditional_ratio", "conditional_value", "gumbel_value"]
 
@@ -53,8 +52,8 @@ def gumbel_value(
     """beta log E_{pi_D} exp(q/beta) over the last axis (GUM-01): between E_{pi_D} q and the largest q with data.
 
     Rows are laws relative to their sum, which may miss one by rounding. Entries where `behavior_policy` is 0 are
-    ignored, whatever their q. ValueError for beta <= 0, a row that is no
-    distribution, or a q that is not finite where there are data.
+    ignored, whatever their q. ValueError for beta <= 0, a row that is no distribution, or a q that is not finite where
+    there are data.
     """
     _check_one_step(q, behavior_policy, beta)
     top, _, log_mean = _log_mean(q, behavior_policy, beta)
@@ -80,69 +79,69 @@ def conditional_value(
 ) -> ConditionalSolution:
     """The fixed point of (1) with a true bound on its error, the optimal policy and its ratio (OCC-06).
 
-    Iterates until rounding stops the bound from falling; `status` compares the bound with `tolerance`. ValueError for a
-    policy that is no distribution over available actions, beta <= 0, or a tolerance or iteration limit <= 0.
+    ValueError for a policy that is no distribution over available actions, beta <= 0, or a tolerance or iteration limit
+    that means nothing; `status` says whether the bound met `tolerance`.
     """
     check_policy(behavior_policy, mdp.available)
-    _check_beta(beta)
-    if not tolerance > 0.0 or max_iterations < 1:
-        raise ValueError(f"expected tolerance > 0 and max_iterations >= 1, saw {tolerance:g} and {max_iterations}")
-    values = best = np.zeros(mdp.n_states)
-    error, idle, iterations = np.inf, 0, 0
-    while iterations < max_iterations:
-        iterations += 1
-        residual, policy, bounds = _residual(mdp, behavior_policy, beta, values)
-        idle = 0 if bounds.error < 0.5 * error else idle + 1
-        if bounds.error < error:
-            best, error = values, bounds.error
-        if idle >= 3 or (idle and error <= tolerance) or error == 0.0:
-            break
-        values = values + linear_solver(mdp, policy)(residual)
-    q = backup(mdp, best)
-    ratio = conditional_ratio(q, behavior_policy, beta)
-    status = Status.CONVERGED
-    if error > tolerance:
-        status = Status.ROUNDING_FLOOR if idle else Status.MAX_ITERATIONS
+    check_stopping(tolerance, max_iterations)
+    operator = gumbel_operator(behavior_policy, beta)
+    found, status, iterations = newton_iteration(mdp, operator, tolerance, max_iterations)
+    name = "soft policy iteration from the behavior policy"
+    solved = solution(operator, mdp, found, status, iterations, tolerance, name)
+    local = lookahead(mdp, found.deviation, found.offset)
     return ConditionalSolution(
-        values=best,
-        q=q,
-        policy=_tilted(behavior_policy, ratio),
-        error_bound=error,
-        status=status,
-        iterations=iterations,
-        solver="Newton on the Gumbel operator",
-        ratio=ratio,
+        solved.values, solved.q, solved.policy, solved.error_bound, solved.status, solved.iterations, solved.solver,
+        ratio=conditional_ratio(local, behavior_policy, beta),
         beta=float(beta),
-        objective=float((1.0 - mdp.discount) * (mdp.initial @ best)),
-    )
+        objective=float((1.0 - mdp.discount) * (mdp.initial @ solved.values)),
+    )  # fmt: skip
 
 
-def _residual(
-    mdp: MDP, behavior_policy: Float64[np.ndarray, "S A"], beta: float, values: Float64[np.ndarray, " S"]
-) -> tuple[Float64[np.ndarray, " S"], Float64[np.ndarray, "S A"], Bounds]:
-    """T v - v for the operator T of (1), the policy of T's derivative at v, and bounds on V - v.
+def gumbel_operator(behavior_policy: Float64[np.ndarray, "S A"], beta: float) -> Operator:
+    """The operator of (1), the policy that attains it, and what rounding can do to it."""
+    _check_beta(beta)
 
-    Rounding of the Gumbel value, with D = E expm1(x) in (-1, 0], x = (q - max q)/beta: the relative error of D is that
-    of 2 A + 6 roundings and two elementary functions, log1p passes it on as |D|/(1 + D). Below D = -1/2, log E e^x is
-    taken directly, where the 3 roundings of x add the mean of |x| under the tilted law. The Gumbel value passes
-    errors of q on with factor one, and so does the certificate of `reference.certify`.
+    def reduce(q: np.ndarray) -> np.ndarray:
+        top, _, log_mean = _log_mean(q, behavior_policy, beta)
+        return top + beta * log_mean
+
+    def policy(q: np.ndarray) -> np.ndarray:
+        _, gaps, log_mean = _log_mean(q, behavior_policy, beta)
+        with np.errstate(under="ignore"):
+            return _tilted(behavior_policy, np.exp(gaps - log_mean[:, None]))
+
+    def radius(mdp: MDP, deviation: np.ndarray, offset: float) -> float:
+        return _radius(mdp, behavior_policy, beta, deviation, offset)
+
+    def bounds(mdp: MDP, deviation: np.ndarray, offset: float) -> Bounds:
+        lost = 0.0
+        if offset == 0.0:
+            offset, deviation, lost = split(deviation)
+        target = reduce(lookahead(mdp, deviation, offset))
+        return enclosure(mdp, target, deviation, radius(mdp, deviation, offset)).widened(lost)
+
+    return Operator(reduce, policy, bounds, radius)
+
+
+def _radius(mdp: MDP, behavior_policy: np.ndarray, beta: float, deviation: np.ndarray, offset: float) -> float:
+    """How far the Gumbel value of every state may be from exact.
+
+    With x = (q - max q)/beta and D = E expm1(x) in (-1, 0], the relative error of D is that of 2 A + 6 roundings and
+    two elementary functions; log1p passes it on as |D|/(1 + D). Below D = -1/2, log E e^x is taken directly, where the
+    roundings of x add the mean of |x| under the tilted law. The Gumbel value passes errors of q on with factor one.
     """
-    offset, deviation, lost = split(values)
     local = lookahead(mdp, deviation, offset)
     top, gaps, log_mean = _log_mean(local, behavior_policy, beta)
     with np.errstate(under="ignore"):
         tilted = _tilted(behavior_policy, np.exp(gaps - log_mean[:, None]))
-    target = top + beta * log_mean
-
     deficit = -np.expm1(log_mean)
     relative = gamma_n(2 * mdp.n_actions + 6) + 2.0 * ELEMENTARY
     tilt = np.sum(tilted * np.abs(np.where(tilted > 0.0, gaps, 0.0)), axis=1)
     direct = relative + 4.0 * UNIT_ROUNDOFF * tilt
     log_error = np.where(deficit < 0.5, 2.0 * relative * deficit, direct) + 2.0 * ELEMENTARY * np.abs(log_mean)
-    radius = lookahead_radius(mdp, deviation, offset) + beta * float(log_error.max())
-    radius += 2.0 * UNIT_ROUNDOFF * float(np.max(np.abs(target) + beta * np.abs(log_mean)))
-    bounds = enclosure(mdp, target, deviation, radius).widened(lost)
-    return target - deviation, tilted, bounds
+    size = np.abs(top) + 2.0 * beta * np.abs(log_mean)
+    radius = lookahead_radius(mdp, deviation, offset) + float(np.max(beta * log_error + 2.0 * UNIT_ROUNDOFF * size))
+    return radius + mdp.n_actions * 2.0**-1074 * (1.0 + beta)
 
 
 def _tilted(

@@ -8,16 +8,13 @@ the hard optimum and that plus `alpha log A / (1 - gamma)`.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from reference import certify
 from reference.bellman import boltzmann, soft_maximum
 from reference.checks import check_temperature
-from reference.evaluation import linear_solver
-from reference.fixed_point import Operator, certified, check_stopping, solution, value_iteration
+from reference.fixed_point import Operator, check_stopping, newton_iteration, solution, value_iteration
 from reference.mdp import MDP
 from reference.planning import POLICY_ITERATION_STATES
-from reference.solution import Solution, Status
+from reference.solution import Solution
 
 
 def soft_operator(alpha: float) -> Operator:
@@ -51,8 +48,7 @@ class SoftValueIteration:
 class SoftPolicyIteration:
     """Soft policy iteration: evaluate the policy with its entropy, then take the Boltzmann policy of its `q` (SAC-06).
 
-    It is run as what it is, Newton's method on the soft Bellman equation: `v + (I - gamma P_pi)^-1 (T v - v)` is the
-    soft value of `pi`, the Boltzmann policy at `v`. In this form the rounding of `pi` enters only times `T v - v`.
+    It is run as what it is, Newton's method on the soft Bellman equation (`fixed_point.newton_iteration`).
     """
 
     alpha: float
@@ -63,24 +59,7 @@ class SoftPolicyIteration:
         """Soft optimal values. Raises `ValueError` for a temperature, tolerance or limit that means nothing."""
         operator = soft_operator(self.alpha)
         check_stopping(self.tolerance, self.max_iterations)
-        offset, deviation, iterations = 0.0, np.zeros(mdp.n_states), 0
-        status = Status.MAX_ITERATIONS
-        while iterations < self.max_iterations:
-            local = certify.lookahead(mdp, deviation, offset)
-            residual = operator.reduce(local) - deviation
-            step = linear_solver(mdp, operator.policy(local))(residual)
-            moved, deviation, _ = certify.split(deviation + step)
-            offset += moved
-            iterations += 1
-            if certified(mdp, operator, offset, deviation).bounds.error <= self.tolerance:
-                status = Status.CONVERGED
-                break
-            # After the first, exact steps lower no value: one that lowers as much as it raises is made of rounding.
-            lowers = iterations > 1 and float(step.min()) <= -float(step.max())
-            if lowers or float(np.abs(residual).max()) <= operator.radius(mdp, deviation, offset):
-                status = Status.ROUNDING_FLOOR
-                break
-        found = certified(mdp, operator, offset, deviation)
+        found, status, iterations = newton_iteration(mdp, operator, self.tolerance, self.max_iterations)
         return solution(operator, mdp, found, status, iterations, self.tolerance, "soft policy iteration")
 
 
