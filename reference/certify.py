@@ -51,14 +51,11 @@ class Bounds(NamedTuple):
         return 0.5 * self.lower + 0.5 * self.upper if np.isfinite(self.error) else 0.0
 
     def widened(self, by: float) -> "Bounds":
-        """The bounds for values that differ from the given ones by at most `by`."""
+        """The bounds for values that differ from the given ones by at most `by`, rounded outward."""
         if not np.isfinite(self.error + by):
             return Bounds(-np.inf, np.inf)
-        return Bounds((self.lower - by) - _spill(self.lower, by), (self.upper + by) + _spill(self.upper, by))
-
-
-def _spill(*parts: float) -> float:
-    return (_OUTWARD - 1.0) * sum(abs(part) for part in parts)
+        spill = (_OUTWARD - 1.0) * (abs(self.lower) + abs(self.upper) + by)
+        return Bounds((self.lower - by) - spill, (self.upper + by) + spill)
 
 
 def split(values: Float64[np.ndarray, " S"]) -> tuple[float, Float64[np.ndarray, " S"], float]:
@@ -223,18 +220,14 @@ def enclosure(
     if defects is None or blur is None:
         defects, blur = mdp.defects[mdp.available], _defect_blur(mdp)
     residual = target - deviation
-    radius = _OUTWARD * radius + UNIT_ROUNDOFF * float(np.abs(residual).max())
-    low, high = float(residual.min()) - radius, float(residual.max()) + radius
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return Bounds(-np.inf, np.inf)
-    low, high = low - _spill(low), high + _spill(high)
+    radius = _OUTWARD * (radius + UNIT_ROUNDOFF * float(np.abs(residual).max()))
+    low, high = Bounds(float(residual.min()), float(residual.max())).widened(radius)
     narrow = _margin(mdp.discount, float(defects.max()), blur)
     wide = _margin(mdp.discount, float(defects.min()), blur)
-    if narrow[0] <= 0.0:
+    if narrow[0] <= 0.0 or not np.isfinite(low):
         return Bounds(-np.inf, np.inf)
-    lower = low / (wide[1] if low >= 0.0 else narrow[0])
-    upper = high / (narrow[0] if high >= 0.0 else wide[1])
-    return Bounds(lower - _spill(lower), upper + _spill(upper))
+    # What `widened` spilled outward is far more than the division rounds.
+    return Bounds(low / (wide[1] if low >= 0.0 else narrow[0]), high / (narrow[0] if high >= 0.0 else wide[1]))
 
 
 def _margin(discount: float, defect: float, blur: float) -> tuple[float, float]:

@@ -71,14 +71,16 @@ def value_iteration(mdp: MDP, operator: Operator, tolerance: float, max_iteratio
         deviation = backed_up - middle
         offset += middle + discount / (1.0 - discount) * (0.5 * low + 0.5 * high)
         span = high - low
-        if span <= 0.5 * milestone:
-            milestone, since = span, iteration
         if 0.5 * span * discount / (1.0 - discount) <= target:
             found = certified(mdp, operator, offset, deviation)
             if found.bounds.error <= tolerance:
                 return found, Status.CONVERGED, iteration
             target *= 0.5
-        if iteration - since > patience or span <= operator.radius(mdp, deviation, offset):
+        floor = iteration - since > patience
+        if span <= 0.5 * milestone:
+            milestone, since = span, iteration
+            floor = span <= operator.radius(mdp, deviation, offset)
+        if floor:
             return certified(mdp, operator, offset, deviation), Status.ROUNDING_FLOOR, iteration
     return certified(mdp, operator, offset, deviation), Status.MAX_ITERATIONS, max_iterations
 

@@ -15,7 +15,7 @@ only by what rounding explains (`reference.rounding.admissible_defect`).
 import os
 import secrets
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +44,8 @@ class MDP:
       distributions, and their rewards are stored as 0.
     * `grid`: `(rows, columns)` if the first `rows * columns` states are the cells of a grid, row by row (for display).
 
+    `n_states`, `n_actions` and `is_sparse` follow from these.
+
     Arrays are stored as read-only float64. Raises `InvalidMDP`, naming state and action, if anything does not fit.
     """
 
@@ -53,6 +55,9 @@ class MDP:
     initial: Float64[np.ndarray, " S"]
     available: Bool[np.ndarray, "S A"]
     grid: tuple[int, int] | None
+    n_states: int = field(init=False)
+    n_actions: int = field(init=False)
+    is_sparse: bool = field(init=False)
 
     def __init__(
         self,
@@ -84,6 +89,9 @@ class MDP:
             "initial": initial,
             "available": available,
             "grid": checks.as_grid(grid, n_states),
+            "n_states": n_states,
+            "n_actions": n_actions,
+            "is_sparse": sparse.issparse(transitions),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -97,21 +105,6 @@ class MDP:
             return self.defects
         sums = self.expected_next(np.ones(self.n_states))
         return np.where(self.available | (sums == 0.0), self.defects, sums - 1.0)
-
-    @property
-    def n_states(self) -> int:
-        """S."""
-        return int(self.rewards.shape[0])
-
-    @property
-    def n_actions(self) -> int:
-        """A."""
-        return int(self.rewards.shape[1])
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether `transitions` is a CSR matrix."""
-        return not isinstance(self.transitions, np.ndarray)
 
     @cached_property
     def matrix(self) -> Float64[np.ndarray, "SA S"] | sparse.csr_array:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from exact import Exact
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from reference.mdp import MDP
@@ -19,6 +20,9 @@ DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999)
 SCALES = (1.0, 1.0, 1.0, 1.0 / 3.0, 1e-8, 1e8)
 # Mostly small; a large one makes the rest of its row improbable.
 WEIGHTS = (0, 0, 1, 1, 2, 3, 7, 1_000_000)
+
+# For theorems whose examples are dear (files, several exact solves) or that random examples hardly vary.
+few = settings(max_examples=max(1, settings().max_examples // 4))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tolerances
 from exact import Exact, distance, fractions
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Drawn, mdps, policies, vectors
+from strategies import Drawn, few, mdps, policies, vectors
 
 from reference import certify
 from reference.bellman import bellman_policy, policy_chain, policy_residual, policy_rewards
@@ -60,6 +60,7 @@ def test_certificates_enclose_any_values(row, drawn: Drawn, data, size):
     row.exact("RL-04", "upper bound", bounds.upper >= max(errors), f"{bounds.upper} below {float(max(errors))}")
 
 
+@few
 @given(mdps(), st.data(), st.integers(1, 6))
 def test_iterative_evaluation_converges_at_rate_gamma(row, drawn: Drawn, data, steps):
     mdp, policy = drawn.mdp, data.draw(policies(drawn.mdp))
@@ -73,6 +74,7 @@ def test_iterative_evaluation_converges_at_rate_gamma(row, drawn: Drawn, data, s
     row("RL-04", "iterative evaluation", np.abs(values - exact).max(), bound, reason)
 
 
+@few
 @given(mdps(dyadic=True), st.data())
 def test_inverse_has_row_sums_of_the_horizon(row, drawn: Drawn, data):
     """RL-03: with rewards 1 and rows that sum to one exactly, every value is 1/(1 - gamma)."""
@@ -86,6 +88,7 @@ def test_inverse_has_row_sums_of_the_horizon(row, drawn: Drawn, data):
     row("RL-03", "row sums of the inverse", distance(found.values, horizon), *tolerances.certified(found.error_bound))
 
 
+@few
 @given(mdps(), st.data())
 def test_chain_and_rewards_of_a_policy(row, drawn: Drawn, data):
     mdp, policy = drawn.mdp, data.draw(policies(drawn.mdp))

@@ -11,6 +11,7 @@ import tolerances
 from exact import Exact
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import few
 
 from reference.library import chain, cliff, from_gymnasium, garnet, gridworld, named
 from reference.textbook import puterman
@@ -39,6 +40,7 @@ def test_puterman_switches_at_ten_elevenths(discount):
     assert patient == (Fraction(discount) > Fraction(10, 11))
 
 
+@few
 @given(st.integers(2, 12), st.integers(1, 3), st.data(), st.integers(0, 10**6))
 def test_garnets_have_the_stated_branching(n_states, n_actions, data, seed):
     branching = data.draw(st.integers(1, n_states))
@@ -68,6 +70,7 @@ def test_garnet_refuses_impossible_branching(branching):
         garnet(3, 2, branching, 0)
 
 
+@few
 @given(st.integers(2, 7), st.sampled_from([0.0, 0.5, 0.9, 0.999]))
 def test_chain_values_are_powers_of_the_discount(n_states, discount):
     mdp = chain(n_states, discount)

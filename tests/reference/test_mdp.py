@@ -10,7 +10,7 @@ import tolerances
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from strategies import Drawn, mdps
+from strategies import Drawn, few, mdps
 
 from reference.mdp import MDP, InvalidMDP
 from reference.rounding import admissible_defect, csr_sum_minus_one, gamma_n, sum_minus_one
@@ -129,6 +129,7 @@ def test_gamma_n_refuses_what_it_cannot_bound():
         gamma_n(2**53)
 
 
+@few
 @given(mdps())
 def test_layouts_agree(drawn: Drawn):
     dense, csr = drawn.mdp, drawn.sparse
@@ -142,6 +143,7 @@ def test_layouts_agree(drawn: Drawn):
     assert csr.to_sparse() is csr
 
 
+@few
 @given(mdps(), st.booleans())
 def test_files_return_what_was_saved(tmp_path_factory, drawn: Drawn, as_sparse: bool):
     path = tmp_path_factory.mktemp("files") / "model.npz"
@@ -166,6 +168,7 @@ def saved(tmp_path_factory) -> bytes:
     return path.read_bytes()
 
 
+@few
 @given(st.data())
 def test_a_file_cut_short_is_one_clear_error(tmp_path_factory, saved, data):
     path = tmp_path_factory.mktemp("cut") / "model.npz"

@@ -8,7 +8,7 @@ import tolerances
 from exact import fractions, stationary
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Drawn, mdps, policies
+from strategies import Drawn, few, mdps, policies
 
 from reference.evaluation import evaluate_policy
 from reference.library import chain, garnet
@@ -59,6 +59,7 @@ def test_bound_covers_any_candidate(row, drawn: Drawn, data, size):
     row("OCC-01", "width of the L1 bound", bound, allowed, reason)
 
 
+@few
 @given(mdps(), st.data())
 def test_policies_come_back_from_their_occupancies(row, drawn: Drawn, data):
     mdp, policy = drawn.mdp, data.draw(policies(drawn.mdp))
@@ -104,6 +105,7 @@ def test_stationary_distributions_are_accurate_in_every_entry(row, size, data):
         row("OCC-03", "stationary distribution, relative", relative, *tolerances.elimination(size))
 
 
+@few
 @given(mdps(max_actions=2), st.data())
 def test_recurrent_classes_are_closed_and_reached(drawn: Drawn, data):
     mdp, policy = drawn.mdp, data.draw(policies(drawn.mdp))

@@ -8,7 +8,7 @@ import tolerances
 from exact import Exact, distance, fractions
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import DISCOUNTS, Drawn, mdps, policies, vectors
+from strategies import DISCOUNTS, Drawn, few, mdps, policies, vectors
 
 from reference import certify
 from reference.bellman import backup, bellman_optimality, greedy, optimality_residual
@@ -89,6 +89,7 @@ def test_certificates_enclose_and_do_not_flatter(row, data, drawn: Drawn, size, 
     row("RL-34", "width of the certified interval", bounds.error, bound, reason)
 
 
+@few
 @given(mdps(), st.data())
 def test_optimality_operator_contracts(row, drawn: Drawn, data):
     mdp = drawn.mdp
@@ -220,6 +221,7 @@ def test_certificates_are_tight_in_the_median(row):
     row("RL-34", "median bound over the true error", np.median(truncated), slack, reason)
 
 
+@few
 @given(mdps(discounts=(0.9, 0.99, 0.999)), st.integers(1, 4))
 def test_running_out_of_iterations_is_said_and_bounded(row, drawn: Drawn, limit):
     found = ValueIteration(1e-300, limit).solve(drawn.mdp)
@@ -265,6 +267,7 @@ def test_layouts_agree_on_larger_models(row):
             row("RL-05", "CSR against dense", np.abs(one.values - two.values).max(), bound, "both certified bounds")
 
 
+@few
 @given(mdps())
 def test_q_and_residual_belong_to_the_values(row, drawn: Drawn):
     mdp = drawn.mdp

@@ -9,7 +9,7 @@ import tolerances
 from exact import DIGITS, Exact, distance
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DISCOUNTS, Drawn, mdps, policies, vectors
+from strategies import DISCOUNTS, Drawn, few, mdps, policies, vectors
 
 from reference import certify
 from reference.bellman import backup, boltzmann, soft_bellman
@@ -57,6 +57,7 @@ def test_certificates_enclose_any_values(row, drawn: Drawn, alpha, data, size):
     row.exact("SAC-06", "upper bound", Decimal(bounds.upper) >= max(errors), f"{bounds.upper} below {max(errors)}")
 
 
+@few
 @given(mdps(), st.sampled_from(ALPHAS), st.data())
 def test_soft_operator_contracts(row, drawn: Drawn, alpha, data):
     mdp = drawn.mdp
@@ -96,6 +97,7 @@ def test_boltzmann_step_improves_any_policy(row, drawn: Drawn, alpha, data):
     row("SAC-06", "soft policy improvement", worst, bound, reason)
 
 
+@few
 @given(mdps(max_states=3), st.sampled_from(ALPHAS))
 def test_policy_is_the_boltzmann_policy_of_the_exact_q(row, drawn: Drawn, alpha):
     mdp = drawn.mdp
