@@ -47,8 +47,8 @@ class ConditionalSolution(Solution):
 
 
 def gumbel_value(
-    q: Float64[np.ndarray, "*shape A"], behavior_policy: Float64[np.ndarray, "*shape A"], beta: float
-) -> Float64[np.ndarray, "*shape"]:
+    q: Float64[np.ndarray, "... A"], behavior_policy: Float64[np.ndarray, "..."], beta: float
+) -> np.float64 | Float64[np.ndarray, "..."]:
     """beta log E_{pi_D} exp(q/beta) over the last axis (GUM-01): between E_{pi_D} q and the largest q with data.
 
     Rows are laws relative to their sum, which may miss one by rounding. Entries where `behavior_policy` is 0 are
@@ -57,12 +57,12 @@ def gumbel_value(
     """
     _check_one_step(q, behavior_policy, beta)
     top, _, log_mean = _log_mean(q, behavior_policy, beta)
-    return top + beta * log_mean
+    return (top + beta * log_mean)[()]
 
 
 def conditional_ratio(
-    q: Float64[np.ndarray, "*shape A"], behavior_policy: Float64[np.ndarray, "*shape A"], beta: float
-) -> Float64[np.ndarray, "*shape A"]:
+    q: Float64[np.ndarray, "... A"], behavior_policy: Float64[np.ndarray, "..."], beta: float
+) -> Float64[np.ndarray, "... A"]:
     """exp((q - v)/beta) with v the Gumbel value: mean one under every row of pi_D; NaN where pi_D is 0 (OCC-06)."""
     _check_one_step(q, behavior_policy, beta)
     _, gaps, log_mean = _log_mean(q, behavior_policy, beta)
@@ -152,9 +152,7 @@ def _tilted(
     return policy / policy.sum(axis=1, keepdims=True)
 
 
-def _log_mean(
-    q: Float64[np.ndarray, "*shape A"], behavior_policy: Float64[np.ndarray, "*shape A"], beta: float
-) -> tuple[Float64[np.ndarray, "*shape"], Float64[np.ndarray, "*shape A"], Float64[np.ndarray, "*shape"]]:
+def _log_mean(q: np.ndarray, behavior_policy: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Largest q with data, gaps (q - largest)/beta, and log E e^gap; relatively accurate also for large beta."""
     data = behavior_policy > 0.0
     top = np.where(data, q, -np.inf).max(axis=-1)
@@ -163,7 +161,7 @@ def _log_mean(
         mass = behavior_policy.sum(axis=-1)
         deficit = (behavior_policy * np.expm1(gaps)).sum(axis=-1) / mass
         direct = np.log((behavior_policy * np.exp(gaps)).sum(axis=-1) / mass)
-    return top, gaps, np.where(deficit > -0.5, np.log1p(np.maximum(deficit, -0.5)), direct)
+    return np.asarray(top), gaps, np.where(deficit > -0.5, np.log1p(np.maximum(deficit, -0.5)), direct)
 
 
 def _check_beta(beta: float) -> None:

@@ -350,3 +350,28 @@ def normal_correlation(pairs: int, comparisons: int) -> Bound:
         float(bound),
         f"exact law of the correlation of {pairs} pairs, {comparisons} pairs of draws, false alarm {FALSE_ALARM:g} in all",
     )
+
+
+def gumbel(q: np.ndarray, policy: np.ndarray, beta: float) -> Bound:
+    """Rounding of `beta log E exp(q / beta)` over the last axis, for a law relative to its sum.
+
+    Per action a gap, a quotient, two elementary functions, a product and two sums; the logarithm passes relative errors
+    on, and gaps enter with their mean under the tilted law, which is at most `log(1 / pi(best))` and at most the span.
+    """
+    data = policy > 0.0
+    top = np.where(data, q, -np.inf).max(axis=-1)
+    gaps = np.where(data, (top[..., None] - np.where(data, q, 0.0)), 0.0).max(axis=-1)
+    n = q.shape[-1]
+    relative = gamma_n(2 * n + 6) + 2.0 * ELEMENTARY
+    # log E e^x is at most the span of x in size, and at most log(1/pi): beta times either
+    inner = np.minimum(gaps, beta * np.log(1.0 / np.where(data, policy, 1.0).min(axis=-1)))
+    bound = relative * np.minimum(4.0 * gaps, 4.0 * beta + 4.0 * inner) + 4.0 * UNIT_ROUNDOFF * (np.abs(top) + inner)
+    return bound, f"gamma_{2 * n + 6} and two elementary functions of the span, and the largest value"
+
+
+def flow_identity(mdp: MDP, magnitude: float, occupancy_error: float, value_error: float) -> Bound:
+    """`(1 - gamma) mu0 . v = sum d (r - price)` for summands up to `magnitude`, as in `occupancy_identity`."""
+    size = mdp.rewards.size
+    bound = magnitude * occupancy_error + (1.0 - mdp.discount) * value_error * (1.0 + gamma_n(mdp.n_states))
+    bound += (gamma_n(size + 8) + gamma_n(mdp.n_states + 3) + 2.0 * ELEMENTARY) * magnitude * 2.0
+    return bound, "summands times the occupancy's error, (1 - gamma) times the values' error, rounding of two sums"
