@@ -87,6 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as problem:
         print(f"proofs: error: {problem}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader of the pipe has gone; without this Python would complain again while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as problem:
+        print(f"proofs: error: {problem.filename or 'output'}: {problem.strerror or problem}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("proofs: interrupted; nothing was written", file=sys.stderr)
         return 130

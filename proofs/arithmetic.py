@@ -37,18 +37,6 @@ def log(x: Number) -> Number:
     return LogNumber.log(fmpq(x))
 
 
-def sqrt(x: Number) -> Number:
-    """The square root of a symbol, a ball, or a rational that has a rational one."""
-    if isinstance(x, sympy.Basic):
-        return sympy.sqrt(x)
-    if isinstance(x, arb):
-        return x.sqrt()
-    root = fmpq(fmpq(x).p.isqrt(), fmpq(x).q.isqrt())
-    if root * root != x:
-        raise ValueError(f"{x} has no rational square root; use balls")
-    return root
-
-
 def entropy_term(w: Number) -> Number:
     """w log w, continued by 0 to w = 0."""
     if not isinstance(w, sympy.Basic) and not isinstance(w, arb) and w == 0:

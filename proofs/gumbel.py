@@ -24,7 +24,7 @@ CLIP = 7
 
 @claim(
     "GUM-01",
-    source="toolkit (the value objective of the public ROER code)",
+    source=("toolkit", "ROER critic.py (its value objective)"),
     statement="Gumbel regression fits the soft value.",
     formula="argmin_v E[e^z − z − 1] = β log E e^{q/β},  z = (q−v)/β;  minimum (v−Eq)/β;  Eq ≤ v ≤ max q",
     stated=THEOREM,
@@ -234,7 +234,7 @@ ODDS = (fmpq(1, 1100), fmpq(1, 1090), fmpq(1, 280), fmpq(1, 270))
 
 @claim(
     "GUM-04",
-    source="toolkit (repairs ROER critic.py, gumbel_rescale_loss_per)",
+    source=("toolkit", "ROER critic.py, gumbel_rescale_loss_per (repaired)"),
     statement="Without the second division by α the clipped Gumbel loss is what it is meant to be.",
     formula=(
         "ℓ = e^z − z − 1 (z ≤ c), e^c − c − 1 + (e^c − 1)(z − c) (z > c): C¹, convex, and E[min(e^z, e^c)] = 1 at the "

@@ -12,7 +12,7 @@ from typing import Any
 from flint import fmpq
 
 from proofs.divergences import Law, law
-from proofs.exact import Process, mean
+from proofs.exact import Process
 
 #: Powers applied to e^{A}: z = A / beta over more than ten decades of beta, from nearly uniform to nearly greedy.
 SCALES = (fmpq(1), fmpq(3), fmpq(17), fmpq(400))
@@ -91,8 +91,3 @@ def policy_of(process: Process, occupancy: Any) -> Any:
             tuple(occupancy[state, action] / total if total != 0 else fmpq(1, len(actions)) for action in actions)
         )
     return tuple(policy)
-
-
-def average(masses: Any, values: Any) -> Any:
-    """The expectation, re-exported for chapters that only need this."""
-    return mean(masses, values)

@@ -206,11 +206,14 @@ def mean_ratio(data: Law, c: fmpq) -> fmpq | None:
 
 @claim(
     "JS-04",
-    source="toolkit (needed by 002 §5)",
+    source=("toolkit", "002 §5 (needs it)"),
     statement="The multiplier that normalises the JS weights exists, is unique and lies in a bracket known in advance.",
     formula="max(log E e^z, z_max − log(2/(1+D_max))) ≤ ν ≤ z_max,  D_max = D(argmax z)",
     stated=THEOREM,
-    corrected="Bisection on this bracket is safe: the mean of the weights is at least 1 at its lower end.",
+    corrected=(
+        "Bisection on this bracket is safe: the mean of the weights is at least 1 at its lower end. D_max is the mass "
+        "of the atoms where z is largest, ties together; with the largest mass instead the bracket is wrong."
+    ),
     method="S+P+B",
     derivation=(
         "g(y) = e^y/(2−e^y) increases strictly, so E g(z−ν) decreases strictly in ν, from +∞ (ν ↓ z_max − log 2) to 0.",
@@ -224,6 +227,9 @@ def mean_ratio(data: Law, c: fmpq) -> fmpq | None:
         },
         "log E e^z as the upper end": {"high": lambda data: LogNumber.log(data.expect(data.exponentials))},
         "E z in place of z_max": {"high": lambda data: data.expect([LogNumber.of(z) for z in data.z])},
+        "D_max read as the largest mass": {
+            "low": lambda data: LogNumber.log(max(data.exponentials) * (1 + max(data.masses)) / 2)
+        },
         "factor 2 dropped below": {"low": lambda data: LogNumber.log(max(data.exponentials) * (1 + min(data.masses)))},
     },
 )
@@ -512,7 +518,7 @@ def shifted(data: Law, shift: fmpq) -> Law:
     formula="there is an f, not depending on A, whose relaxed optimum is σ(A/β)/E σ(A/β)",
     stated=FALSE,
     corrected="Normalised optima do not change under A → A + c, for any f; the sigmoid's do.",
-    method="Q+B+P",
+    method="S+Q+B+P",
     derivation=(
         "Adding c to every A adds the constant c E[w] = c to the objective: the optimum stays, for every f.",
         "σ(log 2)/σ(0) = (2/3)/(1/2) = 4/3, but σ(log 4)/σ(log 2) = (4/5)/(2/3) = 6/5: the same advantages, shifted.",
@@ -534,6 +540,16 @@ def js_09(case: Case, *, shape: Any = sigmoid, moved: Any = shifted) -> None:
         "the normalised weights are those of the shifted advantages",
         before == after,
         f"w₂/w₁ = {before[1] / before[0]} at A/β=(0, log 2), {after[1] / after[0]} at (log 2, log 4)",
+    )
+    f, w, d, z, c = sympy.Function("f"), positive("w1 w2 w3"), positive("D1 D2 D3"), real("z1 z2 z3"), real("c")[0]
+    before, after = (
+        summed(mass * (x * (y + shift) - f(x)) for mass, x, y in zip(d, w, z, strict=True)) for shift in (0, c)
+    )
+    mean = summed(mass * x for mass, x in zip(d, w, strict=True))
+    case.corrected(
+        "S",
+        "for every f the objective changes by c E[w], a constant on E[w] = 1",
+        vanishes(sympy.expand(after - before - c * mean)),
     )
     kl_data = law([2, 1, 1], [1, 2, fmpq(1, 3)])
     case.corrected(
@@ -561,7 +577,7 @@ def fermi_dirac_cap(data: Law) -> fmpq:
 
 @claim(
     "JS-10",
-    source="toolkit (repairs 002 §5, §12)",
+    source=("toolkit", "002 §5, §12 (repaired)"),
     statement="Sigmoid weights are exactly optimal, for the capped Fermi-Dirac regulariser.",
     formula="f_C(w) = w log w + (C−w) log(C−w) on [0, C], C = 1/E σ(A/β):  w* = C σ(A/β), ν = 0",
     stated=THEOREM,
@@ -654,7 +670,7 @@ def quotient_series(top: tuple[Any, Any, Any], bottom: tuple[Any, Any, Any]) -> 
 
 @claim(
     "JS-11",
-    source="toolkit (needed by 002 §7, §9)",
+    source=("toolkit", "002 §7, §9 (need it)"),
     statement="How the three weights depart from uniform at high temperature.",
     formula=(
         "x = (A−Ā)/β:  KL 1 + x + ½(x²−Var x);  JS 1 + 2x + 3(x²−Var x);  sigmoid 1 + x/2 − (Ā/4β)x;  each + O(β⁻³)"

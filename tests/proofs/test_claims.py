@@ -67,4 +67,4 @@ def test_the_ledger_has_the_chapters_of_the_first_issue(row):
         [f"KL-{k:02d}" for k in range(1, 9)] + [f"JS-{k:02d}" for k in range(1, 13)] + ["GUM-01", "GUM-03", "GUM-04"]
     )
     missing = set(wanted) - {claim.id for claim in CLAIMS}
-    row.exact("ledger", "entries", not missing, f"missing {sorted(missing)}")
+    row.exact("proofs-ledger", "entries", not missing, f"missing {sorted(missing)}")

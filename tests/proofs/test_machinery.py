@@ -57,15 +57,19 @@ def verdict_of(*entries: tuple[str, bool | None]) -> Verdict:
 )
 def test_evidence_decides(evidence, expected, row):
     seen = verdict_of(*evidence)
-    row.exact("ledger", "verdict from evidence", seen is expected, f"{evidence}: expected {expected}, saw {seen}")
+    row.exact(
+        "proofs-ledger", "verdict from evidence", seen is expected, f"{evidence}: expected {expected}, saw {seen}"
+    )
 
 
 def test_answers_combine(row):
     yes, no, open_ = Answer(True, "y"), Answer(False, "n"), Answer(None, "o")
-    row.exact("ledger", "every", every([yes, open_, no]) == no, "a failing instance decides")
-    row.exact("ledger", "every, undecided", every([yes, open_]) == open_, "an undecided instance stays undecided")
-    row.exact("ledger", "every, empty", every([]).holds is None, "no instance proves nothing")
-    row.exact("ledger", "some", some([no, yes]).holds is True, "one instance suffices")
+    row.exact("proofs-ledger", "every", every([yes, open_, no]) == no, "a failing instance decides")
+    row.exact(
+        "proofs-ledger", "every, undecided", every([yes, open_]) == open_, "an undecided instance stays undecided"
+    )
+    row.exact("proofs-ledger", "every, empty", every([]).holds is None, "no instance proves nothing")
+    row.exact("proofs-ledger", "some", some([no, yes]).holds is True, "one instance suffices")
 
 
 @pytest.fixture
@@ -88,25 +92,32 @@ def entered(registry, stated, *evidence, **options) -> Claim:
 
 def test_a_claim_takes_one_function(registry, row):
     result = entered(registry, TRUE, ("claimed", True, "")).run()
-    row.exact("ledger", "one function", result.agrees and result.grades == (Grade.Q,), str(result.disagreements()))
+    row.exact(
+        "proofs-ledger", "one function", result.agrees and result.grades == (Grade.Q,), str(result.disagreements())
+    )
 
 
 def test_a_false_without_its_correction_disagrees(registry, row):
     result = entered(registry, FALSE, ("claimed", False, ""), corrected="c").run()
     row.exact(
-        "ledger", "correction required", not result.agrees, "FALSE agreed although nothing corrected was computed"
+        "proofs-ledger",
+        "correction required",
+        not result.agrees,
+        "FALSE agreed although nothing corrected was computed",
     )
 
 
 def test_a_true_if_needs_both_instances(registry, row):
     result = entered(registry, true_if("c"), ("claimed", True, ""), ("outside", False, "")).run()
-    row.exact("ledger", "both instances required", not result.agrees, "TRUE IF agreed without an instance inside")
+    row.exact(
+        "proofs-ledger", "both instances required", not result.agrees, "TRUE IF agreed without an instance inside"
+    )
 
 
 def test_parts_are_compared_one_by_one(registry, row):
     claim_ = entered(registry, {"a": TRUE, "b": THEOREM}, ("claimed", True, "a"))
     seen = claim_.run().disagreements()
-    row.exact("ledger", "missing part", any("(b)" in line for line in seen), f"part b was not missed: {seen}")
+    row.exact("proofs-ledger", "missing part", any("(b)" in line for line in seen), f"part b was not missed: {seen}")
 
 
 def test_a_crash_is_an_error_not_a_verdict(registry, row):
@@ -116,7 +127,7 @@ def test_a_crash_is_an_error_not_a_verdict(registry, row):
         raise ZeroDivisionError("1/0")
 
     result = registry["TST-02"].run()
-    row.exact("ledger", "crash", not result.agrees and "ZeroDivisionError" in result.error, str(result))
+    row.exact("proofs-ledger", "crash", not result.agrees and "ZeroDivisionError" in result.error, str(result))
 
 
 @pytest.mark.parametrize(
@@ -135,4 +146,4 @@ def test_an_entry_that_contradicts_itself_is_refused(registry, identifier, optio
     arguments = {"source": "002 §1", "statement": "s", "formula": "f", "stated": TRUE, "method": "Q", **options}
     with pytest.raises(ValueError, match=re.escape(message)):
         claim(identifier, **arguments)(lambda case: None)
-    row.exact("ledger", "entry refused", True, "")
+    row.exact("proofs-ledger", "entry refused", True, "")
