@@ -55,14 +55,17 @@ def evaluate(mdp: MDP, policy: Float64[np.ndarray, "S A"], alpha: float = 0.0) -
     offset, deviation, _ = certify.split(first)
     bonus = -alpha * xlogy(policy, policy).sum(axis=1)
     excess = sum_minus_one(policy)
-    for step in range(_REFINEMENTS + 1):
+
+    def compare() -> tuple[Float64[np.ndarray, "S A"], Float64[np.ndarray, " S"]]:
+        """`q - offset`, and what the Bellman equation still lacks."""
         local = certify.lookahead(mdp, deviation, offset)
         target = (policy * np.where(mdp.available, local, 0.0)).sum(axis=1) + (bonus + offset * excess)
-        residual = target - deviation
-        if step < _REFINEMENTS:
-            moved, deviation, _ = certify.split(deviation + solve(residual))
-            offset += moved
-    return Evaluation(offset, deviation, local, residual)
+        return local, target - deviation
+
+    for _ in range(_REFINEMENTS):
+        moved, deviation, _ = certify.split(deviation + solve(compare()[1]))
+        offset += moved
+    return Evaluation(offset, deviation, *compare())
 
 
 def linear_solver(

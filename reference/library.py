@@ -96,7 +96,7 @@ def gridworld(
     rewards[last] = 0.0
     available = np.ones((rows * columns, 4), dtype=np.bool_)
     available[last, 1:] = False
-    return MDP(_layout(matrix, 4), rewards, discount, available=available, grid=(rows, columns))
+    return MDP(_layout(matrix, rows * columns, 4), rewards, discount, available=available, grid=(rows, columns))
 
 
 def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
@@ -176,7 +176,7 @@ def _from_table(table: Any, discount: float, initial: Any, grid: tuple[int, int]
                 entries.append((state, action, n_states if terminated else int(target), float(probability)))
     matrix = _merge(entries, n_states + 1, n_actions)
     start = None if initial is None else np.append(np.asarray(initial, dtype=np.float64), 0.0)
-    return MDP(_layout(matrix, n_actions), rewards, discount, start, available, grid)
+    return MDP(_layout(matrix, n_states + 1, n_actions), rewards, discount, start, available, grid)
 
 
 def _merge(entries: list[tuple[int, int, int, float]], n_states: int, n_actions: int) -> sparse.csr_array:
@@ -188,19 +188,20 @@ def _merge(entries: list[tuple[int, int, int, float]], n_states: int, n_actions:
     return matrix
 
 
-def _layout(matrix: sparse.csr_array, n_actions: int) -> np.ndarray | sparse.csr_array:
+def _layout(matrix: sparse.csr_array, n_states: int, n_actions: int) -> np.ndarray | sparse.csr_array:
     """Dense where that is small, CSR otherwise."""
-    pairs, n_states = matrix.shape
-    return matrix.toarray().reshape(-1, n_actions, n_states) if pairs * n_states <= _DENSE_ENTRIES else matrix
+    if n_states * n_actions * n_states > _DENSE_ENTRIES:
+        return matrix
+    return matrix.toarray().reshape(n_states, n_actions, n_states)
 
 
 def _grid_of(model: Any, n_states: int) -> tuple[int, int] | None:
     """The grid that an environment declares, if its cells are its states."""
-    sides = (getattr(model, "nrow", None), getattr(model, "ncol", None))
-    rows, columns = getattr(model, "shape", sides) or sides
-    if isinstance(rows, int | np.integer) and isinstance(columns, int | np.integer) and rows * columns == n_states:
-        return int(rows), int(columns)
-    return None
+    sides = getattr(model, "shape", None) or (getattr(model, "nrow", 0), getattr(model, "ncol", 0))
+    if len(sides) != 2:
+        return None
+    rows, columns = int(sides[0]), int(sides[1])
+    return (rows, columns) if rows * columns == n_states else None
 
 
 def _unknown_environment(id: str, registration: Any, version: str) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,12 +155,11 @@ class MDP:
 
         One action only, so that the soft value is zero as well: with several, the entropy of the choice would pay.
         """
-        matrix = self.matrix
-        if isinstance(matrix, np.ndarray):
+        if isinstance(self.transitions, np.ndarray):
             occupied = np.count_nonzero(self.transitions, axis=2)
             stays = np.einsum("sas->sa", self.transitions) > 0.0
         else:
-            coo = sparse.coo_array(matrix)
+            coo = sparse.coo_array(self.transitions)
             row, column = coo.row[coo.data > 0.0], coo.col[coo.data > 0.0]
             occupied = np.bincount(row, minlength=self.rewards.size).reshape(self.rewards.shape)
             loops = row[row // self.n_actions == column]
@@ -177,9 +177,9 @@ class MDP:
 
     def to_dense(self) -> "MDP":
         """The same process with dense transitions."""
-        if not self.is_sparse:
+        if isinstance(self.transitions, np.ndarray):
             return self
-        return replace(self, transitions=self.matrix.toarray().reshape(*self.rewards.shape, self.n_states))
+        return replace(self, transitions=self.transitions.toarray().reshape(*self.rewards.shape, self.n_states))
 
     def to_sparse(self) -> "MDP":
         """The same process with CSR transitions."""
@@ -187,7 +187,7 @@ class MDP:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` file (plain arrays, no pickle). The file appears whole or not at all."""
-        arrays: dict[str, npt.ArrayLike] = {
+        arrays: dict[str, Any] = {
             "format": _FORMAT, "rewards": self.rewards, "discount": self.discount, "initial": self.initial,
             "available": self.available, "grid": np.array(self.grid or (), dtype=np.int64),
         }  # fmt: skip
@@ -218,7 +218,7 @@ class MDP:
                 csr = (arrays["data"], arrays["indices"], arrays["indptr"])
                 transitions = sparse.csr_array(csr, shape=(n_states * n_actions, n_states))
                 transitions.check_format(full_check=True)
-            grid = tuple(int(side) for side in arrays["grid"]) or None
+            grid = (int(arrays["grid"][0]), int(arrays["grid"][1])) if arrays["grid"].size else None
             return cls(transitions, arrays["rewards"], float(arrays["discount"]), arrays["initial"],
                        arrays["available"], grid)  # fmt: skip
         except (ValueError, TypeError, IndexError) as error:

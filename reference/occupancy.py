@@ -88,10 +88,9 @@ def stationary_distribution(mdp: MDP, policy: Float64[np.ndarray, "S A"]) -> Flo
             "is not unique. Restrict the MDP to one class, or use occupancy_measure, which starts from mdp.initial."
         )
     states = classes[0]
-    chain = policy_chain(mdp, policy)
-    block = chain[states][:, states]
+    block = sparse.csr_array(policy_chain(mdp, policy))[states][:, states].toarray()
     result = np.zeros(mdp.n_states)
-    result[states] = _eliminate(np.array(block.toarray() if sparse.issparse(block) else block))
+    result[states] = _eliminate(block)
     return result
 
 

@@ -64,23 +64,24 @@ class PolicyIteration:
         """Optimal values of `mdp`. Raises `ValueError` for a tolerance or limit that means nothing."""
         check_stopping(self.tolerance, self.max_iterations)
         states = np.arange(mdp.n_states)
-        actions = np.where(mdp.available, mdp.rewards, -np.inf).argmax(axis=1)
+        policy = greedy(np.where(mdp.available, mdp.rewards, -np.inf))
         seen: set[bytes] = set()
-        status, iterations = Status.MAX_ITERATIONS, 0
-        while iterations < self.max_iterations:
-            policy = np.zeros_like(mdp.rewards)
-            policy[states, actions] = 1.0
+        iterations = 0
+        while True:
             now = evaluate(mdp, policy)
             iterations += 1
-            seen.add(actions.tobytes())
+            seen.add(policy.tobytes())
             # Exact evaluation leaves no residual, an exact backup no radius: differences of this size mean nothing.
             noise = 2.0 * certify.lookahead_radius(mdp, now.deviation, now.offset) + float(np.ptp(now.residual))
-            best = now.local.argmax(axis=1)
-            improves = now.local[states, best] - now.local[states, actions] > noise
-            actions = np.where(improves, best, actions)
-            if actions.tobytes() in seen:
+            current = now.local[states, policy.argmax(axis=1)]
+            improved = np.where((now.local.max(axis=1) - current > noise)[:, None], greedy(now.local), policy)
+            if improved.tobytes() in seen:
                 status = Status.CONVERGED
                 break
+            if iterations == self.max_iterations:
+                status = Status.MAX_ITERATIONS
+                break
+            policy = improved
         found = certified(mdp, MAXIMUM, now.offset, now.deviation)
         return solution(MAXIMUM, mdp, found, status, iterations, self.tolerance, "policy iteration", policy)
 

@@ -42,7 +42,9 @@ def sum_minus_one(rows: Float64[np.ndarray, "N M"]) -> Float64[np.ndarray, " N"]
 def csr_sum_minus_one(matrix: sparse.csr_array) -> Float64[np.ndarray, " N"]:
     """`sum_minus_one` for the rows of a CSR matrix."""
     high = (matrix.data + 1.0) - 1.0
-    ones = np.ones(matrix.shape[1])
-    parts = [sparse.csr_array((part, matrix.indices, matrix.indptr), shape=matrix.shape) @ ones
-             for part in (high, matrix.data - high)]  # fmt: skip
-    return (parts[0] - 1.0) + parts[1]
+    rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
+
+    def sums(entries: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " N"]:
+        return np.bincount(rows, entries, minlength=len(matrix.indptr) - 1)
+
+    return (sums(high) - 1.0) + sums(matrix.data - high)
