@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
+import pytest
 from contract.problems import DTYPE
 from hypothesis import settings
 from running_error import Rounded
@@ -24,4 +26,11 @@ def agree(row, id: str, quantity: str, seen: Any, expected: Rounded, reason: str
 
 def examples(share: float) -> settings:
     """The profile's number of examples, scaled for tests whose one example costs more or less than most."""
+    if jax.config.jax_disable_jit:
+        share /= 5  # an update costs its thousand operations one by one
     return settings(max_examples=max(2, round(settings().max_examples * share)))
+
+
+iterates = pytest.mark.skipif(
+    bool(jax.config.jax_disable_jit), reason="thousands of updates in a row: the cells with jit run this row"
+)

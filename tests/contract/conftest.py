@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import pathlib
@@ -27,7 +28,9 @@ def _specification(config: pytest.Config) -> str:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"contract: implementation {_specification(config)}"
+    found = importlib.util.find_spec("deep")
+    where = pathlib.Path(found.origin).parent if found and found.origin else "nowhere"
+    return f"contract: implementation {_specification(config)}; deep's sources at {where}"
 
 
 @pytest.fixture(scope="session")

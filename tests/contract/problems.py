@@ -56,6 +56,11 @@ class Problem:
         available[n, 1:] = False
         return MDP(transitions, rewards, self.discount, available=available)
 
+    def deterministic(self) -> Problem:
+        """The same process with each pair's most probable outcome made certain."""
+        best = self.transitions.argmax(-1)
+        return dataclasses.replace(self, transitions=np.eye(self.n + 1)[best])
+
     def law(self, kind: str) -> np.ndarray:
         """Mass of each pair (n, A): `unit` one for every pair, `behavior` pi_D(a|s), `data` D(s) pi_D(a|s)."""
         if kind == "unit":
@@ -119,7 +124,9 @@ def problems(draw: st.DrawFn, discounts: tuple[float, ...] = (0.0, 0.5, 0.75, 0.
     transitions = np.array([[_out_of_eight(draw, n + 1) for _ in range(ACTIONS)] for _ in range(n)])
     behavior = np.array([_out_of_eight(draw, ACTIONS, positive=True) for _ in range(n)])
     rewards = _table(draw, (n, ACTIONS), -8, 8, 4)
-    return Problem(transitions, rewards, draw(st.sampled_from(discounts)), behavior, _out_of_eight(draw, n, positive=True))
+    return Problem(
+        transitions, rewards, draw(st.sampled_from(discounts)), behavior, _out_of_eight(draw, n, positive=True)
+    )
 
 
 @st.composite

@@ -20,7 +20,7 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
     squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
     squashed_mode(mean, log_std) -> (B, U)
-    actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic, mass) -> ((B,), (B,))
+    actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) -> (B,)` in jnp
 
 Agents, which run the whole update with plain gradient steps of given rates:
@@ -99,6 +99,9 @@ class TabularAgent(Protocol):
     def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
         """One update: the next state and the rows' new experience weights (B,)."""
 
+    def iterate(self, state: Any, batch: Batch, settings: Settings, steps: int) -> tuple[Any, Any]:
+        """`steps` updates on one batch, each handed the weights that the one before returned."""
+
     def tables(self, state: Any) -> Tables: ...
 
 
@@ -122,10 +125,29 @@ class Layers(NamedTuple):
     log_std_range: tuple[float, float]
 
 
+class LearningStep(NamedTuple):
+    """What one step of insert, sample, update, write back and act did, and the randomness that it used.
+
+    The one row of `new` overwrites the oldest, `rows` indices are drawn, and an action (U,) is taken at `observation`
+    with `action_noise` (U,). `weights` are those of the buffer afterwards, in storage order.
+    """
+
+    state: Any
+    weights: np.ndarray
+    action: np.ndarray
+    indices: np.ndarray
+    target_noise: np.ndarray
+    actor_noise: np.ndarray
+    action_noise: np.ndarray
+
+
 class ContinuousAgent(Protocol):
     """The whole update on small networks (observations of size 3, actions of size 2, one hidden layer of width 5)."""
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> Any: ...
+
+    def initial(self, seed: int, alpha: float) -> Any:
+        """A fresh agent with temperature alpha."""
 
     def noise(self, state: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The standard-normal noise (B, U) that the next update will use at s' (target) and at s (actor)."""
@@ -134,6 +156,11 @@ class ContinuousAgent(Protocol):
 
     def run(self, variant: Any, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
         """`update`, run as `variant` (see tests/variants.py) says."""
+
+    def learning_step(
+        self, state: Any, stored: Batch, new: Batch, observation: np.ndarray, settings: Settings, rows: int
+    ) -> LearningStep:
+        """One whole step with a replay buffer that the rows of `stored` fill: see `LearningStep`."""
 
     def layers(self, state: Any) -> Layers: ...
 

@@ -82,9 +82,7 @@ GENERATORS = {
         lambda y: 2.0 * np.exp(y) / (2.0 - np.exp(y)) ** 2,
         float(np.log(2.0)),
     ),
-    "fermi-dirac": Generator(
-        _fd_slope, _fd_slope, _fd, lambda y: _fd(y) * (1.0 - _fd(y) / FERMI_DIRAC_CAP), np.inf
-    ),
+    "fermi-dirac": Generator(_fd_slope, _fd_slope, _fd, lambda y: _fd(y) * (1.0 - _fd(y) / FERMI_DIRAC_CAP), np.inf),
 }
 
 
@@ -132,6 +130,20 @@ def relaxed_ratio(divergence: str, z: Rounded, mass: np.ndarray) -> tuple[Rounde
 def capped_ratio(divergence: str, z: Rounded, cap: float) -> Rounded:
     """The slope of the C1 extension of f*: (f*)'(min(z, cap))."""
     return GENERATORS[divergence].slope(re.minimum(z, cap))
+
+
+def stationary_value(divergence: str, q: np.ndarray, law: np.ndarray, beta: float, cap: float, mean: float) -> float:
+    """The v at which E[(f*)'(min((q - v)/beta, cap))] equals `mean`: decreasing in v, solved in float64."""
+
+    def excess(v: float) -> float:
+        return float(law @ GENERATORS[divergence].value(np.minimum((q - v) / beta, cap))) - mean
+
+    low, high = q.min() - beta, q.max() + beta
+    while excess(low) < 0:
+        low -= beta
+    while excess(high) > 0:
+        high += beta
+    return float(brentq(excess, low, high, xtol=4 * np.finfo(float).eps))
 
 
 # -- the tabular update -----------------------------------------------------------------------------------------------
@@ -259,7 +271,7 @@ def normal_log_prob(z: Rounded, log_std: Rounded) -> Rounded:
     return -0.5 * (z * z) - log_std - z.constant(0.5 * np.log(2.0 * np.pi))
 
 
-class _Policy(NamedTuple):
+class Policy(NamedTuple):
     """One reparameterised action and what its gradient needs."""
 
     hidden: Rounded
@@ -278,7 +290,7 @@ def log_tanh_slope(u: Rounded) -> Rounded:
     return 2.0 * ((u.constant(np.log(2.0)) - u) - re.softplus(-2.0 * u))
 
 
-def _policy(layers: Layers, observation: Rounded, noise: np.ndarray) -> _Policy:
+def policy(layers: Layers, observation: Rounded, noise: np.ndarray) -> Policy:
     hidden, tape = _forward(layers.actor, observation, linear_output=False)
     mean = hidden @ layers.mean[0] + layers.mean[1]
     raw = hidden @ layers.log_std[0] + layers.log_std[1]
@@ -289,7 +301,7 @@ def _policy(layers: Layers, observation: Rounded, noise: np.ndarray) -> _Policy:
     u = mean + std * eps
     z = (u - mean) / std  # equal to eps; as evaluated from u it inherits the rounding of u divided by std
     log_prob = normal_log_prob(z, log_std) - log_tanh_slope(u)
-    return _Policy(hidden, tape, inside, std, eps, z, u, re.tanh(u), log_prob.sum(axis=-1))
+    return Policy(hidden, tape, inside, std, eps, z, u, re.tanh(u), log_prob.sum(axis=-1))
 
 
 def continuous_update(
@@ -308,7 +320,7 @@ def continuous_update(
     alpha, gamma = re.exp(layers.log_alpha), settings.discount
     joint = re.concatenate([observation, exact(batch.action)])
     # 1 critic
-    ahead = _policy(layers, following, target_noise)
+    ahead = policy(layers, following, target_noise)
     beyond = [_forward(twin, re.concatenate([following, ahead.action]))[0][:, 0] for twin in layers.target]
     y = reward + gamma * (going * (re.minimum(*beyond) - alpha * ahead.log_prob))
     critic = []
@@ -329,7 +341,7 @@ def continuous_update(
         ratio, _ = relaxed_ratio(divergence, delta / settings.beta, batch.mass.astype(np.float64))
         new_weights = (1.0 - settings.weight_rate) * weights + settings.weight_rate * ratio
     # 4 actor
-    here = _policy(layers, observation, actor_noise)
+    here = policy(layers, observation, actor_noise)
     twins = [_forward(twin, re.concatenate([observation, here.action])) for twin in critic]
     first, second = (q[:, 0] for q, _ in twins)
     takes_first = re.positive(second - first)

@@ -29,7 +29,9 @@ def density(mean, log_std, u) -> re.Rounded:
 def test_log_density(mean, log_std, pre, offered, row):
     """log N(u) - sum log(1 - tanh^2 u), summed over dimensions."""
     m, s, u = mean(ROWS, DIMENSIONS), log_std(ROWS, DIMENSIONS), pre(ROWS, DIMENSIONS)
-    agree(row, "SAC-14", "tanh-Normal log-density", offered("squashed_log_prob")(m, s, u), density(m, s, u).sum(axis=-1))
+    agree(
+        row, "SAC-14", "tanh-Normal log-density", offered("squashed_log_prob")(m, s, u), density(m, s, u).sum(axis=-1)
+    )
 
 
 def test_log_density_far_out(offered, row):
@@ -41,7 +43,7 @@ def test_log_density_far_out(offered, row):
                 m, s = np.full((ROWS, 1), mean, DTYPE), np.full((ROWS, 1), log_std, DTYPE)
                 seen = np.asarray(offered("squashed_log_prob")(m, s, u[:, None]), float)
                 bound = density(m, s, u[:, None]).sum(axis=-1).error
-                std = mpmath.e**mpmath.mpf(log_std)
+                std = mpmath.e ** mpmath.mpf(log_std)
                 truth = [
                     -(((mpmath.mpf(float(x)) - mean) / std) ** 2) / 2
                     - log_std
@@ -50,8 +52,13 @@ def test_log_density_far_out(offered, row):
                     for x in u
                 ]
                 error = [float(abs(mpmath.mpf(float(a)) - b)) for a, b in zip(seen, truth, strict=True)]
-                row("SAC-14", "tanh-Normal log-density to |u| = 20 against mpmath", error, bound,
-                    f"running error analysis of the stable form in {DTYPE.name}")
+                row(
+                    "SAC-14",
+                    "tanh-Normal log-density to |u| = 20 against mpmath",
+                    error,
+                    bound,
+                    f"running error analysis of the stable form in {DTYPE.name}",
+                )
 
 
 @pytest.mark.parametrize("mean", MEANS)
@@ -69,8 +76,13 @@ def test_density_integrates_to_one(mean, log_std, offered, row):
     error = density(m, s, u[:, None]).sum(axis=-1).error
     # Rounding the abscissae to the tested precision moves the grid by EPS |u|, and each integrand by its slope times that.
     shifted = EPS * (1 + np.abs(wide)) / math.exp(log_std) * (2 + np.abs(points))
-    row("SAC-14", "tanh-Normal density integrates to one", abs(terms.sum() - 1.0),
-        bound + float(terms @ np.expm1(error + shifted)) + 8 * EPS, f"{reason}; running error of the density")
+    row(
+        "SAC-14",
+        "tanh-Normal density integrates to one",
+        abs(terms.sum() - 1.0),
+        bound + float(terms @ np.expm1(error + shifted)) + 8 * EPS,
+        f"{reason}; running error of the density",
+    )
 
 
 @examples(0.4)
@@ -83,13 +95,14 @@ def test_samples_carry_their_density(mean, log_std, seed, offered, row):
     # The draw u is rounded after mean + std * noise; a density formed from the noise itself sees the unrounded one.
     wide = exact(u)
     blurred = wide._new(wide.value, 4 * wide.unit * (np.abs(m.astype(float)) + np.abs(wide.value)))
-    expected = shadow.normal_log_prob((blurred - exact(m)) / re.exp(exact(s)), exact(s)) - shadow.log_tanh_slope(blurred)
+    expected = shadow.normal_log_prob((blurred - exact(m)) / re.exp(exact(s)), exact(s)) - shadow.log_tanh_slope(
+        blurred
+    )
     agree(row, "SAC-14", "log-probability of a sampled action", log_prob, expected.sum(axis=-1))
 
 
 def test_law_of_samples(offered, row):
     """(u - mean)/std is standard normal: distance of distribution functions, bounded without asymptotics."""
-    draws, bound, reason = 0, 0.0, ""
     collected = []
     shape = (ROWS, DIMENSIONS)
     m = np.linspace(-2, 2, ROWS * DIMENSIONS).reshape(shape).astype(DTYPE)
@@ -113,6 +126,11 @@ def test_mode(mean, log_std, offered, row):
     agree(row, "SAC-14", "deterministic action is tanh of the mean", offered("squashed_mode")(m, s), re.tanh(exact(m)))
 
 
+def away_from_a_half(action):
+    """A critic for the quadrature: largest at a = 1/2."""
+    return -((action - 0.5) ** 2)
+
+
 @pytest.mark.parametrize("mean", (-0.5, 0.25))
 @pytest.mark.parametrize("log_std", (-2.0, -0.75))
 @pytest.mark.parametrize("alpha", (0.25, 2.0))
@@ -127,9 +145,7 @@ def test_actor_gradient_by_quadrature(mean, log_std, alpha, offered, row):
     noise = eps.astype(np.float64)
     mass = np.exp(-0.5 * noise**2) / np.exp(-0.5 * noise**2).sum()
     m, s = np.full(ROWS, mean, DTYPE), np.full(ROWS, log_std, DTYPE)
-    gradients = offered("actor_gradient")(
-        m, s, eps, alpha, lambda action: -((action - 0.5) ** 2), mass.astype(DTYPE)
-    )
+    gradients = offered("actor_gradient")(m, s, eps, alpha, critic=away_from_a_half, mass=mass.astype(DTYPE))
     std = math.exp(log_std)
     u = mean + std * noise
     log_pi = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - u - np.logaddexp(0, -2 * u))
@@ -140,6 +156,10 @@ def test_actor_gradient_by_quadrature(mean, log_std, alpha, offered, row):
         expected = float(mass @ (score * (cost - cost.mean())))
         magnitude = float(mass @ (np.abs(score) * np.abs(cost - cost.mean()))) + alpha * (1 + 1 / std) + 1
         terms = ROWS * magnitude
-        row("SAC-13", f"actor gradient in the {name}, averaged over noise", abs(float(np.asarray(seen, float).sum()) - expected),
+        row(
+            "SAC-13",
+            f"actor gradient in the {name}, averaged over noise",
+            abs(float(np.asarray(seen, float).sum()) - expected),
             (bound + 64 * EPS) * terms / ROWS + ROWS * EPS * float(np.abs(np.asarray(seen, float)).sum()),
-            f"{reason}; {ROWS} summands rounded in {DTYPE.name}")
+            f"{reason}; {ROWS} summands rounded in {DTYPE.name}",
+        )

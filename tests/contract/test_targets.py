@@ -73,21 +73,41 @@ def test_exact_backup(data, offered, row):
     value = shadow.next_value(begin, np.arange(STATES))
     # r + gamma P V, with P and the ending's value 0 in the exact numbers of the problem; then Q - 1 (Q - y)
     expected = exact(problem.rewards) + problem.discount * (exact(problem.transitions[:, :, :n]) @ value[:n])
-    update = shadow.update(begin, problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars,
-                           Rates(critic=1.0), None).tables.critic
+    update = shadow.update(
+        begin, problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars, Rates(critic=1.0), None
+    ).tables.critic
     for twin in range(2):
         bound = expected.error + update[twin, :n].error
-        row("SAC-06", "one exhaustive step is the exact soft Bellman backup",
-            np.abs(after.critic[twin, :n] - expected.value), bound, "running error analysis of the backup and of the step")
+        row(
+            "SAC-06",
+            "one exhaustive step is the exact soft Bellman backup",
+            np.abs(after.critic[twin, :n] - expected.value),
+            bound,
+            "running error analysis of the backup and of the step",
+        )
     # The same through `reference`: the backup of these values, the ending's value being zero.
-    row("SAC-06", "exact soft Bellman backup against reference.bellman",
-        np.abs(after.critic[0, :n] - backup(mdp, np.append(value.value[:n], 0.0))[:n]), bound,
-        "running error analysis; reference in float64")
-    row.exact("UP-01", "critic step leaves every other parameter alone",
-              all(np.array_equal(getattr(start, name), getattr(after, name)) for name in ("target", "logits", "value", "log_alpha")),
-              "expected target, logits, value and log alpha unchanged by a critic step with all other rates zero")
-    row.exact("UP-01", "states outside the data keep their critic", np.array_equal(after.critic[:, n:], start.critic[:, n:]),
-              "expected padding rows of mass zero to move nothing")
+    row(
+        "SAC-06",
+        "exact soft Bellman backup against reference.bellman",
+        np.abs(after.critic[0, :n] - backup(mdp, np.append(value.value[:n], 0.0))[:n]),
+        bound,
+        "running error analysis; reference in float64",
+    )
+    row.exact(
+        "UP-01",
+        "critic step leaves every other parameter alone",
+        all(
+            np.array_equal(getattr(start, name), getattr(after, name))
+            for name in ("target", "logits", "value", "log_alpha")
+        ),
+        "expected target, logits, value and log alpha unchanged by a critic step with all other rates zero",
+    )
+    row.exact(
+        "UP-01",
+        "states outside the data keep their critic",
+        np.array_equal(after.critic[:, n:], start.critic[:, n:]),
+        "expected padding rows of mass zero to move nothing",
+    )
 
 
 @given(data=st.data())
@@ -105,17 +125,32 @@ def test_backup_with_the_boltzmann_policy(data, offered, row):
     q[:n] = same[0, :n]
     q[n, 1:] = -np.inf
     value = np.append(np.log(np.exp(q[:n]).sum(-1)), 0.0)
-    step = shadow.update(shadow.lift(start), problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars,
-                         Rates(critic=1.0), None).tables.critic
+    step = shadow.update(
+        shadow.lift(start),
+        problem.batch("unit"),
+        exact(np.ones(len(problem.batch("unit").mass))),
+        scalars,
+        Rates(critic=1.0),
+        None,
+    ).tables.critic
     seen = agent.tables(state).critic[0, :n].astype(np.float64)
     expected = backup(mdp, value)[:n]
-    row("SAC-06", "backup with the Boltzmann policy is the soft optimality backup", np.abs(seen - expected),
-        step[0, :n].error, "running error analysis of the step")
+    row(
+        "SAC-06",
+        "backup with the Boltzmann policy is the soft optimality backup",
+        np.abs(seen - expected),
+        step[0, :n].error,
+        "running error analysis of the step",
+    )
     greedy = boltzmann(seen, 1.0)
     soft = (greedy * (seen - np.log(greedy))).sum(-1)
-    row("SAC-06", "soft values of the backup against reference.bellman",
-        np.abs(soft - soft_bellman(mdp, value, 1.0)[:n]), step[0, :n].error.max() + 64 * np.finfo(float).eps * (1 + np.abs(soft).max()),
-        "the soft maximum is 1-Lipschitz; 64 float64 roundings for forming it twice")
+    row(
+        "SAC-06",
+        "soft values of the backup against reference.bellman",
+        np.abs(soft - soft_bellman(mdp, value, 1.0)[:n]),
+        step[0, :n].error.max() + 64 * np.finfo(float).eps * (1 + np.abs(soft).max()),
+        "the soft maximum is 1-Lipschitz; 64 float64 roundings for forming it twice",
+    )
 
 
 @examples(0.5)
@@ -131,16 +166,25 @@ def test_stored_weights(data, offered, row):
     state, kept = agent.update(agent.state(start, rates), batch, scalars)
     expected = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, rates, None)
     agree(row, "UP-01", "weighted critic step", agent.tables(state).critic, expected.tables.critic)
-    row.exact("UP-01", "without a divergence weights stay as they are", np.array_equal(kept, batch.weight),
-              "expected plain SAC to hand back the stored weights bit for bit")
+    row.exact(
+        "UP-01",
+        "without a divergence weights stay as they are",
+        np.array_equal(kept, batch.weight),
+        "expected plain SAC to hand back the stored weights bit for bit",
+    )
 
 
 @given(grid=grids(-8, 8), tau=st.sampled_from((0.0, 0.0078125, 0.125, 1.0)))
 def test_polyak(grid, tau, offered, row):
     """tau new + (1 - tau) old."""
     online, target = grid(4, 8), grid(4, 8)
-    agree(row, "SAC-23", "Polyak average", offered("polyak")(online, target, tau),
-          tau * exact(online) + (1.0 - tau) * exact(target))
+    agree(
+        row,
+        "SAC-23",
+        "Polyak average",
+        offered("polyak")(online, target, tau),
+        tau * exact(online) + (1.0 - tau) * exact(target),
+    )
 
 
 @examples(0.2)
@@ -152,9 +196,14 @@ def test_polyak_after_k_steps(data, steps, offered, row):
     agent, batch = offered("tabular")(None), problem.batch("data")
     state = agent.state(start, Rates())
     expected = exact(start.target)
+    state, _ = agent.iterate(state, batch, scalars, steps)
     for _ in range(steps):
-        state, _ = agent.update(state, batch, scalars)
         expected = scalars.tau * exact(start.critic) + (1.0 - scalars.tau) * expected
     closed = start.critic + (1.0 - scalars.tau) ** steps * (start.target.astype(np.float64) - start.critic)
-    row("SAC-23", "targets after k steps: the gap shrinks by (1 - tau)^k", np.abs(agent.tables(state).target - closed),
-        expected.error + 8 * steps * np.finfo(float).eps * np.abs(closed), "running error analysis of k Polyak steps")
+    row(
+        "SAC-23",
+        "targets after k steps: the gap shrinks by (1 - tau)^k",
+        np.abs(agent.tables(state).target - closed),
+        expected.error + 8 * steps * np.finfo(float).eps * np.abs(closed),
+        "running error analysis of k Polyak steps",
+    )

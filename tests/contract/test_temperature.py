@@ -3,7 +3,7 @@
 import numpy as np
 import running_error as re
 from contract import shadow
-from contract.compare import EPS, agree, examples
+from contract.compare import EPS, agree, examples, iterates
 from contract.problems import DTYPE, problems, settings, tables
 from contract.protocol import Rates
 from contract.shadow import exact
@@ -21,6 +21,7 @@ def test_gradient(log_alpha, log_prob, target, offered, row):
     agree(row, "SAC-16", "temperature gradient", offered("temperature_gradient")(a, p, h), expected)
 
 
+@iterates
 @examples(0.3)
 @given(data=st.data())
 def test_stationary_entropy(data, offered, row):
@@ -37,7 +38,10 @@ def test_stationary_entropy(data, offered, row):
     assume(spread > 0.5)
     target = np.asarray(fraction * np.log(3), DTYPE)
     # Feasible only above the entropy that ties in Q leave at alpha = 0.
-    assume(float(law @ -(lambda p: (p * np.log(np.maximum(p, 1e-300))).sum(-1))(boltzmann(q[: problem.n], 0.05))) < 0.8 * target)
+    assume(
+        float(law @ -(lambda p: (p * np.log(np.maximum(p, 1e-300))).sum(-1))(boltzmann(q[: problem.n], 0.05)))
+        < 0.8 * target
+    )
     scalars = data.draw(settings(problem.discount))._replace(tau=0.0, target_entropy=float(target))
     mass = np.zeros(len(q))
     mass[: problem.n] = law
@@ -46,8 +50,7 @@ def test_stationary_entropy(data, offered, row):
     state = agent.state(start, rates)
     before = agent.tables(state)
     for _ in range(60):
-        for _ in range(100):
-            state, _ = agent.update(state, batch, scalars)
+        state, _ = agent.iterate(state, batch, scalars, 100)
         now = agent.tables(state)
         moved = abs(float(now.log_alpha) - float(before.log_alpha))
         before = now
@@ -61,10 +64,20 @@ def test_stationary_entropy(data, offered, row):
     policy = boltzmann(now.logits[: problem.n].astype(np.float64), 1.0)
     entropy = float(law @ -(policy * np.log(policy)).sum(-1))
     rest = abs(float(after.log_alpha) - float(now.log_alpha)) + float(step.tables.log_alpha.error)
-    row("SAC-18", "entropy at which the temperature rests", abs(entropy - float(target)), rest / (rates.log_alpha * alpha),
-        "last movement of log alpha over its rate, plus running error")
+    row(
+        "SAC-18",
+        "entropy at which the temperature rests",
+        abs(entropy - float(target)),
+        rest / (rates.log_alpha * alpha),
+        "last movement of log alpha over its rate, plus running error",
+    )
     # |alpha log pi - Q - c| <= movement of the logits over their rate, so |log pi - log Boltzmann| <= 2 that / alpha.
     drift = (np.abs(after.logits.astype(float) - now.logits) + step.tables.logits.error)[: problem.n].max() / 0.125
     truth = boltzmann(q[: problem.n], alpha)
-    row("SAC-01", "resting policy is Boltzmann of the critic", np.abs(np.log(policy) - np.log(truth)), 2 * drift / alpha + 16 * EPS,
-        "last movement of the logits over their rate, plus running error")
+    row(
+        "SAC-01",
+        "resting policy is Boltzmann of the critic",
+        np.abs(np.log(policy) - np.log(truth)),
+        2 * drift / alpha + 16 * EPS,
+        "last movement of the logits over their rate, plus running error",
+    )

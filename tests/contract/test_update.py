@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import running_error as re
 from contract import shadow
 from contract.compare import REASON, agree, examples
 from contract.problems import DTYPE, problems, settings, stored_weights, tables
@@ -13,8 +14,11 @@ from running_error import Rounded
 
 DIVERGENCES = (None, "kl", "js", "fermi-dirac")
 QUANTITIES = {
-    "critic": "critic after the update", "target": "target critic after the update", "logits": "policy after the update",
-    "value": "value after the update", "log_alpha": "temperature after the update",
+    "critic": "critic after the update",
+    "target": "target critic after the update",
+    "logits": "policy after the update",
+    "value": "value after the update",
+    "log_alpha": "temperature after the update",
 }
 RATES = Rates(critic=0.5, actor=0.25, value=0.125, log_alpha=0.0625)
 
@@ -39,8 +43,12 @@ def test_tabular_update(divergence, data, offered, row):
             agree(row, "UP-01", quantity, getattr(seen, name), getattr(expected, name))
         agree(row, "UP-01", "experience weights after the update", new, running, where=held)
         batch = batch._replace(weight=np.asarray(new))
-    row.exact("UP-05", "rows of mass zero move nothing", np.array_equal(seen.critic[:, problem.n :], start.critic[:, problem.n :]),
-              "expected the critic of states without data to stay as it was")
+    row.exact(
+        "UP-05",
+        "rows of mass zero move nothing",
+        np.array_equal(seen.critic[:, problem.n :], start.critic[:, problem.n :]),
+        "expected the critic of states without data to stay as it was",
+    )
 
 
 OBSERVATIONS, ACTION_SIZE, WIDTH, BATCH = 3, 2, 5, 12
@@ -59,8 +67,14 @@ def random_layers(seed: int, log_std_range: tuple[float, float], spread: float) 
 
     joint = OBSERVATIONS + ACTION_SIZE
     return Layers(
-        [stack(joint), stack(joint)], [stack(joint), stack(joint)], [layer(OBSERVATIONS, WIDTH)], layer(WIDTH, ACTION_SIZE),
-        layer(WIDTH, ACTION_SIZE, spread), stack(OBSERVATIONS), np.asarray(-0.5, DTYPE), log_std_range,
+        [stack(joint), stack(joint)],
+        [stack(joint), stack(joint)],
+        [layer(OBSERVATIONS, WIDTH)],
+        layer(WIDTH, ACTION_SIZE),
+        layer(WIDTH, ACTION_SIZE, spread),
+        stack(OBSERVATIONS),
+        np.asarray(-0.5, DTYPE),
+        log_std_range,
     )
 
 
@@ -74,7 +88,9 @@ def random_batch(seed: int) -> Batch:
     mass = (rng.integers(1, 9, BATCH) / 64).astype(DTYPE)
     weight = (rng.integers(1, 33, BATCH) / 16).astype(DTYPE)
     action = np.tanh(numbers(BATCH, ACTION_SIZE))
-    return Batch(numbers(BATCH, OBSERVATIONS), action, numbers(BATCH), numbers(BATCH, OBSERVATIONS), terminated, weight, mass)
+    return Batch(
+        numbers(BATCH, OBSERVATIONS), action, numbers(BATCH), numbers(BATCH, OBSERVATIONS), terminated, weight, mass
+    )
 
 
 def flat(layers: Layers) -> dict[str, list]:
@@ -97,7 +113,9 @@ def continuous_expectation(agent, layers: Layers, state, batch: Batch, scalars: 
     )
 
 
-def compare_continuous(row, id: str, seen: Layers, weights, expected: Layers, expected_weights: Rounded, note: str) -> None:
+def compare_continuous(
+    row, id: str, seen: Layers, weights, expected: Layers, expected_weights: Rounded, note: str
+) -> None:
     __tracebackhide__ = True
     theirs = flat(expected)
     for group, arrays in flat(seen).items():
@@ -132,6 +150,54 @@ def test_variants(variant, offered, row):
     compare_continuous(row, "UP-04", agent.layers(after), weights, expected, expected_weights, f" ({variant.mode})")
 
 
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_learning_step(seed, offered, row):
+    """Insert, sample, update, write the weights back, act: one step with the replay is the composition of its parts."""
+    agent, rows = offered("continuous")("kl"), 16
+    layers, stored, new = random_layers(seed, agent.log_std_range, 0.25), random_batch(seed), random_batch(seed + 1)
+    observation = new.next_observation[0] + DTYPE.type(0.5)
+    scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
+    for stream in range(seed, seed + 100):  # a draw of the new transition, whose slot is overwritten, is what tells
+        step = agent.learning_step(agent.state(layers, RATES, stream), stored, new, observation, scalars, rows)
+        if 0 in step.indices:
+            break
+    # The new transition overwrites slot 0, with weight one, before the batch is drawn; rows of 12 slots repeat in 16 draws.
+    full = Batch(*(np.concatenate([fresh[:1], old[1:]]) for fresh, old in zip(new, stored, strict=True)))
+    full.weight[0] = 1.0
+    batch = Batch(*(field[step.indices] for field in full))._replace(mass=np.full(rows, 1 / rows, DTYPE))
+    expected, new_weights = shadow.continuous_update(
+        shadow.lift_layers(layers), batch, exact(batch.weight), scalars, RATES, "kl", step.target_noise, step.actor_noise
+    )
+    theirs = flat(expected)
+    for group, arrays in flat(agent.layers(step.state)).items():
+        for ours, theirs_ in zip(arrays, theirs[group], strict=True):
+            agree(row, "UP-07", f"{group} after a learning step", ours, theirs_)
+    value, error = full.weight.astype(np.float64), np.zeros(len(full.weight))
+    value[step.indices], error[step.indices] = new_weights.value, new_weights.error
+    row("UP-07", "weights in the replay after a learning step", np.abs(step.weights - value), error, REASON)
+    policy = shadow.policy(expected, exact(observation[None]), step.action_noise[None])
+    agree(row, "UP-07", "action after a learning step", step.action, policy.action[0])
+
+
+def test_initial_state(offered, row):
+    """A fresh agent: targets equal to their critics, twins that differ, and the temperature that was asked for."""
+    agent = offered("continuous")("kl")
+    layers = agent.layers(agent.initial(5, 0.5))
+    groups = flat(layers)
+    same = all(np.array_equal(a, b) for a, b in zip(groups["critic"], groups["target critic"], strict=True))
+    row.exact(
+        "UP-06", "initial targets equal the critics", same, "target and online critic start with different parameters"
+    )
+    apart = any(not np.array_equal(a[0], b[0]) for a, b in zip(layers.critic[0], layers.critic[1], strict=True))
+    row.exact(
+        "UP-06",
+        "initial twins differ",
+        apart,
+        "both critics start with the same kernels, so their minimum is no minimum",
+    )
+    agree(row, "UP-06", "initial temperature", layers.log_alpha, re.log(exact(0.5)))
+
+
 def test_lanes_of_a_vmap_draw_their_own_noise(offered, row):
     """Two seeds side by side learn different actors from one batch: lanes share no key (RN07)."""
     agent = offered("continuous")("kl")
@@ -139,6 +205,6 @@ def test_lanes_of_a_vmap_draw_their_own_noise(offered, row):
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
     one, two = (agent.update(agent.state(layers, RATES, seed), batch, scalars)[0] for seed in (1, 2))
     differ = not np.array_equal(agent.layers(one).mean[0], agent.layers(two).mean[0])
-    row.exact("RN-01", "two seeds draw different noise", differ, "two updates under different seeds gave the same actor")
-
-
+    row.exact(
+        "RN-01", "two seeds draw different noise", differ, "two updates under different seeds gave the same actor"
+    )

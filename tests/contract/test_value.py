@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from contract import shadow
-from contract.compare import EPS, agree, examples
+from contract.compare import EPS, agree, examples, iterates
 from contract.problems import ACTIONS, DTYPE, STATES, grids, problems, settings, tables
 from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, Rates
 from contract.shadow import GENERATORS, exact
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 
 from reference.divergence import divergence_from_name
 from reference.weights import optimal_weights
@@ -46,26 +45,23 @@ def test_slope_is_continuous_at_the_cap(divergence, beta, which, step, offered, 
     slopes = shadow.capped_ratio(divergence, at, cap)
     rounding = slopes.error.sum() + 4 * EPS * (1 + np.abs(seen[:2]).max())
     below, edge = GENERATORS[divergence].value(np.array([at.value[0], cap]))
-    row("GUM-04", f"value loss is C1 at the cap ({divergence})", abs((seen[0] - seen[1]) - (edge - below)), rounding,
-        "the slope's own increase up to the cap and no jump beyond; running error")
-    row("GUM-04", f"value loss is linear above the cap ({divergence})", abs(seen[2] - seen[1]), rounding,
-        "the slope above the cap is one number; running error of evaluating it twice")
+    row(
+        "GUM-04",
+        f"value loss is C1 at the cap ({divergence})",
+        abs((seen[0] - seen[1]) - (edge - below)),
+        rounding,
+        "the slope's own increase up to the cap and no jump beyond; running error",
+    )
+    row(
+        "GUM-04",
+        f"value loss is linear above the cap ({divergence})",
+        abs(seen[2] - seen[1]),
+        rounding,
+        "the slope above the cap is one number; running error of evaluating it twice",
+    )
 
 
-def level(divergence: str, q: np.ndarray, law: np.ndarray, beta: float, cap: float, mean: float) -> float:
-    """The v at which E[(f*)'(min((q - v)/beta, cap))] equals `mean`: decreasing in v, solved in float64."""
-
-    def excess(v: float) -> float:
-        return float(law @ GENERATORS[divergence].value(np.minimum((q - v) / beta, cap))) - mean
-
-    low, high = q.min() - beta, q.max() + beta
-    while excess(low) < 0:
-        low -= beta
-    while excess(high) > 0:
-        high += beta
-    return float(brentq(excess, low, high, xtol=4 * np.finfo(float).eps))
-
-
+@iterates
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @examples(0.4)
 @given(data=st.data())
@@ -76,12 +72,16 @@ def test_minimiser(divergence, data, offered, row):
     the values at which the mean is one plus and one minus that.
     """
     problem, start = data.draw(problems()), data.draw(tables())
-    scalars = data.draw(settings(problem.discount, divergence))._replace(tau=0.0, beta=data.draw(st.sampled_from((2.0, 4.0))))
+    scalars = data.draw(settings(problem.discount, divergence))._replace(
+        tau=0.0, beta=data.draw(st.sampled_from((2.0, 4.0)))
+    )
     n, beta, cap = problem.n, scalars.beta, scalars.value_cap
     q = start.target.min(axis=0).astype(np.float64)
-    solution = [level(divergence, q[s], problem.behavior[s], beta, cap, 1.0) for s in range(n)]
+    solution = [shadow.stationary_value(divergence, q[s], problem.behavior[s], beta, cap, 1.0) for s in range(n)]
     rate = np.full(STATES, beta, DTYPE)
-    if divergence != "fermi-dirac":  # from above, the mean's slope grows towards the solution: Newton's step there is safe
+    if (
+        divergence != "fermi-dirac"
+    ):  # from above, the mean's slope grows towards the solution: Newton's step there is safe
         for s in range(n):
             y = np.minimum((q[s] - solution[s]) / beta, cap)
             rate[s] = beta / float(problem.behavior[s] @ GENERATORS[divergence].curvature(y))
@@ -91,8 +91,7 @@ def test_minimiser(divergence, data, offered, row):
     state = agent.state(start, rates)
     movement, before = np.inf, start.value
     for _ in range(40):
-        for _ in range(10):
-            state, _ = agent.update(state, batch, scalars)
+        state, _ = agent.iterate(state, batch, scalars, 10)
         seen = agent.tables(state).value
         movement, before = np.abs(seen - before).max(), seen
         if movement <= 4 * EPS * (1 + np.abs(q).max()):
@@ -106,14 +105,22 @@ def test_minimiser(divergence, data, offered, row):
     reason = f"last movement and running error, carried through the monotone mean of ratios ({divergence})"
     for s in range(n):
         law, exact_value = problem.behavior[s], solution[s]
-        bounds = [abs(level(divergence, q[s], law, beta, cap, 1 + sign * residual[s]) - exact_value) for sign in (1, -1)]
+        bounds = [
+            abs(shadow.stationary_value(divergence, q[s], law, beta, cap, 1 + sign * residual[s]) - exact_value)
+            for sign in (1, -1)
+        ]
         bound = max(bounds) + 16 * np.finfo(float).eps * (1 + abs(exact_value))
         error = abs(float(last.value[s]) - exact_value)
         row("GUM-04", f"regressed value is stationary with the capped ratio ({divergence})", error, bound, reason)
         if q[s].max() - exact_value <= beta * cap:  # the cap is not active: this is the uncapped problem
             answer = optimal_weights(q[s], law, beta, reference_divergence(divergence))
-            row(IDS[divergence], f"regressed value against reference ({divergence})",
-                abs(float(last.value[s]) - beta * answer.multiplier), bound + beta * answer.multiplier_error, reason)
+            row(
+                IDS[divergence],
+                f"regressed value against reference ({divergence})",
+                abs(float(last.value[s]) - beta * answer.multiplier),
+                bound + beta * answer.multiplier_error,
+                reason,
+            )
 
 
 @examples(0.4)
@@ -134,6 +141,10 @@ def test_one_gumbel_step_from_the_exact_value(data, offered, row):
     step = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, rates, "kl")
     n = problem.n
     # d(step)/dv vanishes at the solution to first order, so rounding v to the tested precision moves it by EPS |v| at most.
-    row("GUM-01", "the exact Gumbel value is a fixed point of the value step",
+    row(
+        "GUM-01",
+        "the exact Gumbel value is a fixed point of the value step",
         np.abs(agent.tables(state).value[:n] - gumbel[:n].astype(np.float64)),
-        step.tables.value.error[:n] + 2 * EPS * np.abs(gumbel[:n].astype(np.float64)) + EPS, "running error plus rounding of the value")
+        step.tables.value.error[:n] + 2 * EPS * np.abs(gumbel[:n].astype(np.float64)) + EPS,
+        "running error plus rounding of the value",
+    )

@@ -4,7 +4,7 @@ import cvxpy
 import numpy as np
 import pytest
 from contract import shadow
-from contract.compare import EPS, agree, examples
+from contract.compare import EPS, agree, examples, iterates
 from contract.problems import DTYPE, grids, laws, problems, settings, stored_weights, tables
 from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, Rates
 from contract.shadow import exact
@@ -24,7 +24,9 @@ def reference_divergence(name: str):
 
 def feasible(divergence: str, law: np.ndarray, z: np.ndarray) -> bool:
     """A ratio below the cap with mean one exists, with room: no atom at the top holds 1/cap of the mass or less alone."""
-    return divergence != "fermi-dirac" or law[z == z[law > 0].max()].sum() > 1 / FERMI_DIRAC_CAP or np.ptp(z[law > 0]) < 6
+    return (
+        divergence != "fermi-dirac" or law[z == z[law > 0].max()].sum() > 1 / FERMI_DIRAC_CAP or np.ptp(z[law > 0]) < 6
+    )
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -38,10 +40,20 @@ def test_relaxed_weights(divergence, grid, law, scale, offered, row):
     held = law > 0
     name = f"relaxed weights ({divergence})"
     reason = "running error analysis through the multiplier's conditioning; reference's own error bound"
-    row(IDS[divergence], name, np.abs(np.asarray(ratio, float)[held] - answer.weights[held]),
-        expected.error[held] + answer.weights_error, reason)
-    row(IDS[divergence], f"normalisation multiplier of the {name}", abs(float(multiplier) - answer.multiplier),
-        float(nu.error) + answer.multiplier_error, reason)
+    row(
+        IDS[divergence],
+        name,
+        np.abs(np.asarray(ratio, float)[held] - answer.weights[held]),
+        expected.error[held] + answer.weights_error,
+        reason,
+    )
+    row(
+        IDS[divergence],
+        f"normalisation multiplier of the {name}",
+        abs(float(multiplier) - answer.multiplier),
+        float(nu.error) + answer.multiplier_error,
+        reason,
+    )
     mean = float(law.astype(np.float64) @ np.where(held, np.asarray(ratio, float), 0.0))
     row(IDS[divergence], f"mean of the {name} is one", abs(mean - 1.0), float(law[held] @ expected.error[held]), reason)
 
@@ -91,18 +103,29 @@ def test_third_opinion(divergence, instance, offered, row):
     curvature = {"kl": 1 / largest, "js": 1 / (largest * (largest + 1)), "fermi-dirac": 4 / FERMI_DIRAC_CAP}[divergence]
     distance = np.sqrt(2 * gap / (curvature * masses))
     expected, _ = shadow.relaxed_ratio(divergence, exact(z), law.astype(np.float64))
-    row(IDS[divergence], f"relaxed weights against a conic solver ({divergence})", np.abs(ratio - theirs),
-        distance + expected.error[: len(points)], "certified duality gap and strong convexity, plus running error")
+    row(
+        IDS[divergence],
+        f"relaxed weights against a conic solver ({divergence})",
+        np.abs(ratio - theirs),
+        distance + expected.error[: len(points)],
+        "certified duality gap and strong convexity, plus running error",
+    )
 
 
 @given(grid=grids(0, 4), rate=st.sampled_from((0.0, 0.125, 0.375, 1.0)))
 def test_additive(grid, rate, offered, row):
     """(1 - rate) w + rate ratio."""
     w, u = grid(B), grid(B)
-    agree(row, "PRI-02", "additive recursion of the weights", offered("blend")(w, u, rate),
-          (1.0 - rate) * exact(w) + rate * exact(u))
+    agree(
+        row,
+        "PRI-02",
+        "additive recursion of the weights",
+        offered("blend")(w, u, rate),
+        (1.0 - rate) * exact(w) + rate * exact(u),
+    )
 
 
+@iterates
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @examples(0.4)
 @given(data=st.data())
@@ -115,13 +138,18 @@ def test_recursion_to_its_fixed_point(divergence, data, offered, row):
     expected = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, Rates(), divergence)
     ratio = (expected.weights - (1.0 - scalars.weight_rate) * exact(batch.weight)) / scalars.weight_rate
     held = batch.mass > 0
-    answer = optimal_weights(expected.td_error.value, batch.mass.astype(np.float64), scalars.beta, reference_divergence(divergence))
-    running, kept = exact(batch.weight), batch
+    answer = optimal_weights(
+        expected.td_error.value, batch.mass.astype(np.float64), scalars.beta, reference_divergence(divergence)
+    )
+    _, new = agent.iterate(state, batch, scalars, steps)
+    running = exact(batch.weight)
     for _ in range(steps):
-        state, new = agent.update(state, kept, scalars)
-        kept = kept._replace(weight=np.asarray(new))
         running = (1.0 - scalars.weight_rate) * running + scalars.weight_rate * ratio
     gap = (1.0 - scalars.weight_rate) ** steps * (batch.weight.astype(np.float64) - answer.weights)
-    row("PRI-02", f"weights after k steps of the recursion ({divergence})",
-        np.abs(np.asarray(new, float) - (answer.weights + gap))[held], running.error[held] + answer.weights_error + EPS * np.abs(gap[held]),
-        "running error analysis of k steps towards reference.weights")
+    row(
+        "PRI-02",
+        f"weights after k steps of the recursion ({divergence})",
+        np.abs(np.asarray(new, float) - (answer.weights + gap))[held],
+        running.error[held] + answer.weights_error + EPS * np.abs(gap[held]),
+        "running error analysis of k steps towards reference.weights",
+    )

@@ -21,6 +21,7 @@ from contract.protocol import (
     Draw,
     Implementation,
     Layers,
+    LearningStep,
     LearningStream,
     Rates,
     Settings,
@@ -82,6 +83,7 @@ def squashed_mode(mean, log_std):
     return distributions.TanhNormal(mean, log_std).mode()
 
 
+@functools.partial(jax.jit, static_argnames="critic")
 def actor_gradient(mean, log_std, noise, alpha, critic, mass):
     """The gradient of the actor's loss with the given noise in place of the generator's."""
 
@@ -93,7 +95,7 @@ def actor_gradient(mean, log_std, noise, alpha, critic, mass):
 
         return losses.actor_loss(policy.expect(jax.random.key(0), integrand), mass)
 
-    with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: jnp.asarray(noise, dtype).reshape(shape)):
+    with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: noise.astype(dtype).reshape(shape)):
         return jax.grad(loss, argnums=(0, 1))(mean, log_std)
 
 
@@ -145,7 +147,15 @@ class TabularDeep:
 
     def __init__(self, divergence: str | None, n_actions: int = 3) -> None:
         learner = agent.Learner(networks.tabular(n_actions), OPTIMIZERS, DIVERGENCES[divergence])
-        self._jitted = jax.jit(lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2])
+
+        def iterate(settings, state, batch, steps):
+            def once(_, carry):
+                state, weight = carry
+                return agent.update(learner, settings, state, batch._replace(weight=weight))[:2]
+
+            return jax.lax.fori_loop(0, steps, once, (state, batch.weight))
+
+        self._iterate = jax.jit(iterate)  # one compilation for single updates and for long runs
 
     def state(self, tables: Tables, rates: Rates) -> types.AgentState:
         def wrapped(table):
@@ -161,7 +171,10 @@ class TabularDeep:
         return types.AgentState(params, _optimizer_states(rates, tables), jax.random.key(0), jnp.zeros((), jnp.int32))
 
     def update(self, state: types.AgentState, batch: Batch, settings: Settings):
-        return self._jitted(types.Settings(*settings), state, types.Batch(*batch))
+        return self.iterate(state, batch, settings, 1)
+
+    def iterate(self, state: types.AgentState, batch: Batch, settings: Settings, steps: int):
+        return self._iterate(types.Settings(*settings), state, types.Batch(*batch), np.int32(steps))
 
     def tables(self, state: types.AgentState) -> Tables:
         params = state.params
@@ -185,6 +198,8 @@ class ContinuousDeep:
     def __init__(self, divergence: str | None, hidden: tuple[int, ...] = (5,), action_size: int = 2) -> None:
         self.action_size = action_size
         learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, DIVERGENCES[divergence])
+        self.learner = learner
+        self._interact = jax.jit(functools.partial(agent.interact, learner), static_argnums=1)
         self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
         self._jitted = jax.jit(self._two_results)
 
@@ -205,6 +220,10 @@ class ContinuousDeep:
         )
         return types.AgentState(params, _optimizer_states(rates), jax.random.key(seed), jnp.zeros((), jnp.int32))
 
+    def initial(self, seed: int, alpha: float) -> types.AgentState:
+        create = jax.jit(functools.partial(agent.create, self.learner), static_argnums=(1, 2))
+        return create(jax.random.key(seed), 3, self.action_size, alpha)
+
     def noise(self, state: types.AgentState, rows: int) -> tuple[np.ndarray, np.ndarray]:
         _, target_key, actor_key = jax.random.split(state.key, 3)
         shape, dtype = (rows, self.action_size), jnp.zeros(0).dtype
@@ -217,6 +236,28 @@ class ContinuousDeep:
         """One update run as `variant` says: eager, jit, vmap or scan."""
         run = variant(self._two_results)
         return run(types.Settings(*settings), state, types.Batch(*batch))
+
+    def learning_step(
+        self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int
+    ) -> LearningStep:
+        buffer = replay.create(len(stored.reward), stored.observation.shape[1], self.action_size)
+        for row in range(len(stored.reward)):
+            buffer = replay.insert(buffer, self._transition(stored, row))
+        buffer = replay.set_weights(buffer, jnp.arange(len(stored.reward)), jnp.asarray(stored.weight))
+        key, sample_key, act_key = jax.random.split(state.key, 3)
+        indices = np.asarray(replay.sample_indices(sample_key, buffer, rows))
+        target_noise, actor_noise = self.noise(state._replace(key=key), rows)
+        action_noise = jax.random.normal(act_key, (1, self.action_size), jnp.zeros(0).dtype)[0]
+        state, buffer, action, _ = self._interact(
+            types.Settings(*settings), rows, state, buffer, self._transition(new, 0), jnp.asarray(observation)
+        )
+        return LearningStep(
+            state, np.asarray(buffer.weight), action, indices, target_noise, actor_noise, np.asarray(action_noise)
+        )
+
+    @staticmethod
+    def _transition(batch: Batch, row: int) -> replay.Transition:
+        return replay.Transition(*(jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields))
 
     def layers(self, state: types.AgentState) -> Layers:
         def stack(tree):
@@ -254,7 +295,13 @@ class ReplayDeep:
 
     @staticmethod
     def fields(number: int) -> tuple[Any, ...]:
-        return ([number, number + 0.25], [-float(number)], number + 0.5, [number + 1.0, number + 1.25], float(number % 2))
+        return (
+            [number, number + 0.25],
+            [-float(number)],
+            number + 0.5,
+            [number + 1.0, number + 1.25],
+            float(number % 2),
+        )
 
     @staticmethod
     def _rows(source) -> np.ndarray:
@@ -284,46 +331,70 @@ _DERIVE = ("split", "fold_in", "clone")
 _NO_KEY = ("key", "PRNGKey", "key_data", "wrap_key_data", "key_impl")  # they make or read a key and draw nothing
 
 
-def learning_stream(steps: int, seed: int) -> LearningStream:
-    """Run whole learning steps op by op and record every use of a key."""
-    draws: list[Draw] = []
-    derivations: list[Draw] = []
-    depth = 0
+class _Spies:
+    """Whole jitted learning steps in which every use of a key reports the key and the result while the step runs."""
 
-    def spy(name, function):
+    def __init__(self) -> None:
+        self.draws: list[Draw] = []
+        self.derivations: list[Draw] = []
+        self.depth = 0
+        self.agent = ContinuousDeep("kl")
+        settings = types.Settings(0.5, 0.125, 2.0, 0.125, -1.0, 7.0)
+        self.step = jax.jit(functools.partial(agent.interact, self.agent.learner, settings, 512))
+
+    def report(self, name, raw, result):
+        kept = self.derivations if name in _DERIVE else self.draws
+        kept.append(Draw(name, np.asarray(raw).tobytes(), None if result is None else np.asarray(result)))
+
+    def on(self, name, function):
         @functools.wraps(function)
-        def recorded(key, *arguments, **options):
-            nonlocal depth
-            depth += 1
+        def reporting(key, *arguments, **options):
+            self.depth += 1
             try:
                 result = function(key, *arguments, **options)
             finally:
-                depth -= 1
-            if depth == 0:  # a draw made by JAX's own implementation of another draw is not a second use
-                raw = np.asarray(jax.random.key_data(key)).tobytes()
-                if name in _DERIVE:
-                    derivations.append(Draw(name, raw, None))
-                else:
-                    draws.append(Draw(name, raw, np.asarray(result)))
+                self.depth -= 1
+            if self.depth == 0:  # a draw made by JAX's own implementation of another draw is not a second use
+                shown = None if name in _DERIVE else result
+                jax.debug.callback(functools.partial(self.report, name), jax.random.key_data(key), shown)
             return result
 
-        return recorded
+        return reporting
 
-    learner = agent.Learner(networks.continuous(2, (5,)), OPTIMIZERS, generators.KL)
-    state = agent.create(learner, jax.random.key(seed), 3, 2)
-    state = state._replace(optimizers=_optimizer_states(Rates()))
-    buffer = replay.create(64, 3, 2)
-    settings = types.Settings(0.5, 0.125, 2.0, 0.125, -1.0, 7.0)
-    public = {name: getattr(jax.random, name) for name in dir(jax.random) if not name.startswith("_")}
-    patches = {name: spy(name, f) for name, f in public.items() if inspect.isroutine(f) and name not in _NO_KEY}
-    observation = jnp.zeros(3)
-    with jax.disable_jit(), mock.patch.multiple(jax.random, **patches):
-        for k in range(steps):
-            transition = replay.Transition(
-                jnp.full(3, k / 8), jnp.zeros(2), jnp.asarray(float(k)), jnp.full(3, (k + 1) / 8), jnp.asarray(0.0)
-            )
-            state, buffer, _, _ = agent.interact(learner, settings, 16, state, buffer, transition, observation)
-    return LearningStream(draws, derivations, 4)
+    def run(self, steps: int, seed: int) -> LearningStream:
+        self.draws, self.derivations = [], []
+        public = {name: getattr(jax.random, name) for name in dir(jax.random) if not name.startswith("_")}
+        patches = {name: self.on(name, f) for name, f in public.items() if inspect.isroutine(f) and name not in _NO_KEY}
+        state, buffer = self.agent.state(_constant_layers(), Rates(), seed), replay.create(64, 3, 2)
+        with mock.patch.multiple(jax.random, **patches):
+            for k in range(steps):
+                numbers = (np.full(3, k / 8), np.zeros(2), np.asarray(float(k)), np.full(3, (k + 1) / 8), np.zeros(()))
+                transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers))
+                state, buffer, _, _ = self.step(state, buffer, transition, jnp.zeros(3))
+            jax.effects_barrier()
+        return LearningStream(self.draws, self.derivations, 4)
+
+
+def _constant_layers() -> Layers:
+    """Networks of the continuous agent's shape; what they compute does not matter where only keys are watched."""
+
+    def layer(inputs, outputs):
+        return np.full((inputs, outputs), 0.125, jnp.zeros(0).dtype), np.zeros(outputs, jnp.zeros(0).dtype)
+
+    critic = [[layer(5, 5), layer(5, 1)] for _ in range(2)]
+    value = [layer(3, 5), layer(5, 1)]
+    zero = np.zeros((), jnp.zeros(0).dtype)
+    return Layers(critic, critic, [layer(3, 5)], layer(5, 2), layer(5, 2), value, zero, networks.LOG_STD_RANGE)
+
+
+@functools.lru_cache
+def _spies() -> _Spies:
+    return _Spies()
+
+
+@functools.lru_cache
+def learning_stream(steps: int, seed: int) -> LearningStream:
+    return _spies().run(steps, seed)
 
 
 implementation = Implementation(

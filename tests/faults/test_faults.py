@@ -1,0 +1,80 @@
+"""Break the shipped code in one place at a time; the contract must fail, and name what is broken.
+
+Each fault of `catalogue.py` is planted into a copy of `deep` that shadows the real one, and the contract's tests that should see
+it run against the copy in a process of their own. An edit whose text is no longer in the source fails loudly.
+"""
+
+import os
+import pathlib
+import py_compile
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from faults.catalogue import FAULTS, Fault
+
+ROOT = pathlib.Path(__file__).parents[2]
+PRECISIONS = {"f64": "1", "f32": "0"}
+CASES = [pytest.param(f, p, id=f"{f.id}-{p}") for f in FAULTS for p in PRECISIONS if p == "f64" or f.headline]
+
+
+def plant(fault: Fault, folder: pathlib.Path) -> pathlib.Path:
+    """Copy the package `deep` into `folder` and edit it; returns the edited file."""
+    source = pathlib.Path(find_spec("deep").origin).parent
+    copy = shutil.copytree(source, folder / "deep", ignore=shutil.ignore_patterns("__pycache__"))
+    edited = copy / fault.file
+    text = edited.read_text(encoding="utf-8")
+    found = text.count(fault.old)
+    assert found == 1, (
+        f"fault {fault.id} ({fault.what}): expected its text exactly once in deep/{fault.file}, saw it {found} times. "
+        f"The source has changed; bring the edit up to date:\n{fault.old}"
+    )
+    edited.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+    return edited
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_edit_applies(fault, tmp_path):
+    """Every edit still finds its text, exactly once, and leaves a file that compiles."""
+    py_compile.compile(str(plant(fault, tmp_path)), cfile=str(tmp_path / "compiled.pyc"), doraise=True)
+
+
+def test_ids_are_unique():
+    ids = [fault.id for fault in FAULTS]
+    assert len(ids) == len(set(ids)), f"repeated: {sorted({i for i in ids if ids.count(i) > 1})}"
+
+
+def run_contract(folder: pathlib.Path, tests: str, x64: str) -> subprocess.CompletedProcess[str]:
+    """The contract's `tests` against the copy of `deep` in `folder`."""
+    paths = [str(folder), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "JAX_ENABLE_X64": x64,
+        "ROER_CERTIFICATES": str(folder / "certificates"),
+        "HYPOTHESIS_PROFILE": "dev",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+    }
+    options = ["-x", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "--import-mode=importlib"]
+    # Without the type checker's import hook: a fault must be noticed by its number.
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", *options, f"tests/contract/{tests}"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "precision"), CASES)
+def test_fault_is_caught(fault, precision, tmp_path):
+    """The contract fails on the faulty copy, and the failing row is called by the right name."""
+    plant(fault, tmp_path)
+    result = run_contract(tmp_path, fault.tests, PRECISIONS[precision])
+    output = result.stdout + result.stderr
+    assert f"sources at {tmp_path}" in output, f"the contract did not run against the faulty copy:\n{output[-3000:]}"
+    assert result.returncode == 1, f"{fault.id} ({fault.what}) went unnoticed by {fault.tests}:\n{output[-3000:]}"
+    messages = [line for line in output.splitlines() if "AssertionError: " in line and "]: " in line]
+    named = [line for line in messages if fault.names in line]
+    assert named, (
+        f"{fault.id} ({fault.what}): expected a row named {fault.names!r} to fail, saw {messages or output[-3000:]}"
+    )
+    assert not (tmp_path / "certificates").exists(), "a run on faulty code issued a certificate"
