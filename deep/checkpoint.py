@@ -47,7 +47,7 @@ class Checkpoint(NamedTuple):
 
 
 def save(folder: Path, step: int, arrays: Arrays, record: dict[str, Any]) -> Path:
-    """Write the checkpoint of ``step`` atomically and delete all but the newest ``KEPT``.
+    """Write the checkpoint of ``step`` atomically; of the others only the ``KEPT`` - 1 before it stay.
 
     CheckpointError when the disk refuses; the checkpoints that were there stay.
     """
@@ -69,8 +69,10 @@ def save(folder: Path, step: int, arrays: Arrays, record: dict[str, Any]) -> Pat
         raise CheckpointError(
             f"cannot write the checkpoint {path}: {error}. Earlier checkpoints are untouched; make room, then resume"
         ) from error
-    for old in files(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+    past = files(folder)
+    # A file with a later step is a damaged one that the run fell back from: its steps are being made again.
+    for other in past[: past.index(path)] + past[past.index(path) + KEPT :]:
+        other.unlink(missing_ok=True)
     return path
 
 

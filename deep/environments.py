@@ -42,7 +42,7 @@ class Step(NamedTuple):
 class Rescaling(NamedTuple):
     """Affine map from [-1, 1]^U onto the box [low, high], one scale for each dimension.
 
-    Written as centre + half * action, so that it is the identity, bit for bit, on the box [-1, 1]^U.
+    Written as centre + half * action, so that it is exactly the identity on the box [-1, 1]^U.
     """
 
     low: NDArray[Any]

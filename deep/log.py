@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from deep.errors import Diverged, InvalidRun
 
@@ -128,36 +128,17 @@ def _board(folder: Path, step: int):
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
 
 
-class Display(Protocol):
-    """What the person at the terminal sees."""
-
-    def tick(self, step: int) -> None:
-        """Called every few steps; must cost next to nothing."""
-
-    def episode(self, episodic_return: float) -> None:
-        """A training episode ended."""
-
-    def evaluation(self, step: int, mean: float, spread: float) -> None:
-        """An evaluation ended: mean and standard deviation of its returns."""
-
-    def note(self, text: str) -> None:
-        """One line of text."""
-
-    def close(self) -> None:
-        """Leave the terminal clean."""
-
-
 class Lines:
-    """For pipes and files: one line per evaluation."""
+    """What a pipe or a file gets: one line per evaluation. The same methods as :class:`Bar`."""
 
     def __init__(self, total: int, step: int) -> None:
         self._total, self._start, self._clock = total, step, time.monotonic()
 
     def tick(self, step: int) -> None:
-        """Nothing."""
+        """Called every few steps, so it must cost next to nothing; here it does nothing."""
 
     def episode(self, episodic_return: float) -> None:
-        """Nothing."""
+        """A training episode ended: nothing is printed."""
 
     def evaluation(self, step: int, mean: float, spread: float) -> None:
         """Steps, return, speed since the start of this process, time left."""
@@ -230,7 +211,7 @@ class Bar:
         self._progress.stop()
 
 
-def display(total: int, step: int) -> Display:
+def display(total: int, step: int) -> Lines | Bar:
     """A bar on a terminal, lines elsewhere."""
     return Bar(total, step) if sys.stdout.isatty() else Lines(total, step)
 

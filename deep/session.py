@@ -13,7 +13,8 @@ run of n steps makes n - warmup_steps updates.
 """
 
 import dataclasses
-from functools import partial
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float32
 
 from deep import agent, checkpoint, divergence, networks, presets, replay, seeds
 from deep.checkpoint import Checkpoint
@@ -50,16 +51,18 @@ class Host:
     observation: Float32[np.ndarray, " O"]
 
 
+class Programs(NamedTuple):
+    """The compiled functions of a run. State and replay are donated: updated in place, the buffer is never copied."""
+
+    create: Callable[..., AgentState]
+    insert: Callable[..., Replay]
+    interact: Callable[..., tuple[AgentState, Replay, Array, agent.Metrics]]
+    first_action: Callable[..., tuple[AgentState, Array]]
+
+
 def learner_of(config: Config, action_size: int) -> agent.Learner:
-    """Networks, optimisers and divergence of a configuration."""
-    chosen = {
-        "none": lambda: None,
-        "kl": lambda: divergence.KL,
-        "js": lambda: divergence.JENSEN_SHANNON,
-        "fermi-dirac": lambda: divergence.fermi_dirac(config.fermi_dirac_cap),
-    }[config.divergence]()
-    adam = optax.adam(config.learning_rate)
-    return agent.Learner(networks.continuous(action_size, config.hidden), agent.Optimizers(*(adam,) * 4), chosen)
+    """Networks, optimisers and divergence of a configuration; equal arguments give the same object."""
+    return _learner(action_size, config.hidden, config.learning_rate, config.divergence, config.fermi_dirac_cap)
 
 
 def settings_of(config: Config, action_size: int) -> Settings:
@@ -71,9 +74,56 @@ def settings_of(config: Config, action_size: int) -> Settings:
 
 def initial_state(config: Config, learner: agent.Learner, environment: Environment) -> AgentState:
     """The learner's state before the first update."""
-    create = jax.jit(partial(agent.create, learner), static_argnums=(1, 2))
-    key, sizes = seeds.learner(config.seed), (environment.observation_size, environment.action_size)
-    return create(key, *sizes, jnp.asarray(config.initial_alpha, float))
+    create = programs(learner, config.batch_size, environment.observation_size, environment.action_size).create
+    return create(seeds.learner(config.seed), float(config.initial_alpha))
+
+
+@functools.lru_cache(maxsize=16)
+def programs(learner: agent.Learner, batch_size: int, observation_size: int, action_size: int) -> Programs:
+    """The functions, compiled once for all sessions of a process that share the arguments.
+
+    The host hands over one array for each step (observation, action, successor, observation to act on, reward,
+    terminated): every separate argument from the host costs as much as all of these numbers.
+    """
+    ends = np.cumsum([observation_size, action_size, observation_size, observation_size])
+
+    def unpack(row):
+        before, action, successor, now, (reward, terminated) = jnp.split(row, ends)
+        return Transition(before, action, reward, successor, terminated), now
+
+    def create(key, initial_alpha):
+        return agent.create(learner, key, observation_size, action_size, initial_alpha)
+
+    def insert(stored, row):
+        return replay.insert(stored, unpack(row)[0])
+
+    def interact(settings, state, stored, row):
+        return agent.interact(learner, settings, batch_size, state, stored, *unpack(row))
+
+    def first_action(state, observation):
+        key, act_key = jax.random.split(state.key)
+        return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
+
+    return Programs(
+        jax.jit(create, static_argnums=1),
+        jax.jit(insert, donate_argnums=0),
+        jax.jit(interact, donate_argnums=(1, 2)),
+        jax.jit(first_action, donate_argnums=0),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _learner(
+    action_size: int, hidden: tuple[int, ...], learning_rate: float, divergence_name: str, fermi_dirac_cap: float
+) -> agent.Learner:
+    chosen = {
+        "none": lambda: None,
+        "kl": lambda: divergence.KL,
+        "js": lambda: divergence.JENSEN_SHANNON,
+        "fermi-dirac": lambda: divergence.fermi_dirac(fermi_dirac_cap),
+    }[divergence_name]()
+    adam = optax.adam(learning_rate)
+    return agent.Learner(networks.continuous(action_size, hidden), agent.Optimizers(*(adam,) * 4), chosen)
 
 
 class Session:
@@ -85,13 +135,11 @@ class Session:
         self.settings = settings_of(config, environment.action_size)
         self.capacity = min(config.buffer_size, config.steps)  # slots that no step would reach cost memory only
         self.metrics: dict[str, Array] = {}
-        # State and replay are donated: updated in place, the buffer is never copied.
-        self._insert = jax.jit(self._compiled_insert, donate_argnums=0)
-        self._interact = jax.jit(self._compiled_interact, donate_argnums=(1, 2))
-        self._first_action = jax.jit(self._compiled_first_action, donate_argnums=0)
+        sizes = (environment.observation_size, environment.action_size)
+        self._programs = programs(self.learner, config.batch_size, *sizes)
         self._warmup = environment.actions.random(seeds.warmup(config.seed), config.warmup_steps)
         self.state = initial_state(config, self.learner, environment)
-        self.replay = replay.create(self.capacity, environment.observation_size, environment.action_size)
+        self.replay = replay.create(self.capacity, *sizes)
         self._dtype = self.replay.reward.dtype
         self.host = Host(0, 0, [], 0.0, environment.reset(seeds.episode(config.seed, 0)))
         self._action: Any = self._warmup[0]
@@ -120,21 +168,20 @@ class Session:
             host.observation = self.environment.reset(seeds.episode(self.config.seed, host.episode))
         else:
             host.observation = step.observation
-        # One array for the whole step: each separate argument from the host costs as much as all of these numbers.
         row = np.concatenate(
             [before, action, step.observation, host.observation, [step.reward, step.terminated]],
             dtype=self._dtype,
         )
         if host.step > self.config.warmup_steps:
-            self.state, self.replay, self._action, self.metrics = self._interact(
+            self.state, self.replay, self._action, self.metrics = self._programs.interact(
                 self.settings, self.state, self.replay, row
             )
             return ended
-        self.replay = self._insert(self.replay, row)
+        self.replay = self._programs.insert(self.replay, row)
         if host.step < self.config.warmup_steps:
             self._action = self._warmup[host.step]
         else:
-            self.state, self._action = self._first_action(self.state, host.observation)
+            self.state, self._action = self._programs.first_action(self.state, host.observation)
         return ended
 
     def fetch_metrics(self) -> dict[str, float]:
@@ -214,21 +261,3 @@ class Session:
                 f"seed did not reproduce it ({seen}). {self.environment.name} is not deterministic, or its version "
                 "changed since; the run cannot be continued exactly"
             )
-
-    def _unpack(self, row: Float[Array, " M"]) -> tuple[Transition, Array]:
-        """The transition and the observation to act on, from the row that the host packed."""
-        size, actions = self.environment.observation_size, self.environment.action_size
-        ends = np.cumsum([size, actions, size, size])
-        before, action, successor, now, (reward, terminated) = jnp.split(row, ends)
-        return Transition(before, action, reward, successor, terminated), now
-
-    def _compiled_insert(self, stored: Replay, row: Float[Array, " M"]) -> Replay:
-        return replay.insert(stored, self._unpack(row)[0])
-
-    def _compiled_interact(self, settings: Settings, state: AgentState, stored: Replay, row: Float[Array, " M"]):
-        return agent.interact(self.learner, settings, self.config.batch_size, state, stored, *self._unpack(row))
-
-    def _compiled_first_action(self, state: AgentState, observation: Array) -> tuple[AgentState, Array]:
-        """The policy's action before any update."""
-        key, act_key = jax.random.split(state.key)
-        return state._replace(key=key), agent.act(self.learner, state.params.actor, observation, act_key)

@@ -1,0 +1,70 @@
+"""Runs small enough to repeat, and processes that share their compiled programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_runs import TINY
+
+
+@pytest.fixture(autouse=True)
+def _compiled():
+    """Training always runs compiled; the cell without jit asks about the update, and the contract answers it."""
+    import jax
+
+    with jax.disable_jit(False):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch, tmp_path):
+    """Neither read nor write what belongs to the user: certificates, the cache of compiled programs."""
+    monkeypatch.setenv("ROER_CERTIFICATES", str(tmp_path / "certificates"))
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "0"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tiny():
+    """`tiny(steps=500)`: the settings of a run of seconds."""
+    from deep.presets import Config
+
+    def make(**changes) -> Config:
+        return dataclasses.replace(Config(**TINY), **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def compiled_programs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def launch(compiled_programs, tmp_path):
+    """`launch("train", ...)`: the command line in a process of its own, warnings as errors, output captured."""
+
+    def start(*arguments: str) -> subprocess.Popen:
+        environment = os.environ | {
+            "JAX_DISABLE_JIT": "0",
+            "JAX_ENABLE_COMPILATION_CACHE": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(compiled_programs),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONWARNINGS": "error",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "deep", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+        )
+
+    return start

@@ -1,0 +1,252 @@
+"""The run as a state machine: what it stores, how often it learns, that evaluating it and saving it change nothing."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tolerances
+from gymnasium.wrappers import TimeLimit
+from simulators import Counter, Forgetful, Poisoned
+
+import deep.agent
+from deep import checkpoint, divergence, environments, networks, seeds
+from deep.environments import Environment
+from deep.errors import CheckpointError, Diverged, InvalidEnvironment
+from deep.evaluate import LONGEST, evaluate, greedy
+from deep.mdp_environment import MDPEnvironment
+from deep.presets import Config
+from deep.session import Session
+from reference import library
+
+
+def begin(config: Config) -> Session:
+    return Session(config, environments.make(config.environment))
+
+
+def bits(run: Session) -> dict[str, bytes]:
+    """Everything on the device, as bytes."""
+    arrays = checkpoint.arrays_of(run.state, "agent") | checkpoint.arrays_of_replay(run.replay, "replay")
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def difference(one: dict[str, bytes], other: dict[str, bytes]) -> str:
+    return "first difference: " + next((name for name in one if one[name] != other.get(name)), "none")
+
+
+@pytest.mark.parametrize("preset", ["sac", "roer"])
+def test_one_update_for_each_step_after_the_warm_up(row, tiny, preset):
+    kind = {"sac": "none", "roer": "kl"}[preset]
+    run = begin(tiny(preset=preset, divergence=kind))
+    updates = []
+    for _ in range(110):
+        run.advance()
+        updates.append(int(run.state.step))
+    expected = [0] * 100 + list(range(1, 11))
+    row.exact("EV11", "updates after each step", updates == expected, f"saw {updates}, expected {expected}")
+    weights = np.asarray(run.replay.weight[:110])
+    moved = bool(np.any(weights != 1))
+    row.exact("PRI-02", "weights move with a divergence only", moved == (preset == "roer"), f"{weights}")
+
+
+def test_the_buffer_holds_what_the_simulator_did(row, tiny):
+    """The stored actions, put into a simulator of our own, give the stored rows, episode after episode."""
+    config = tiny()
+    run = begin(config)
+    lengths = [ended.length for _ in range(300) if (ended := run.advance()) is not None]
+    assert len(lengths) > 1
+    stored = checkpoint.arrays_of_replay(run.replay, "")
+    simulator, at, ends = environments.make(config.environment), 0, []
+    for episode in range(len(lengths)):
+        observation, over = simulator.reset(seeds.episode(config.seed, episode)), False
+        while not over:
+            action = stored["/action"][at].astype(np.float32)
+            step = simulator.step(action)
+            expected = {
+                "observation": observation,
+                "reward": step.reward,
+                "next_observation": step.observation,
+                "terminated": step.terminated,
+            }
+            for name, value in expected.items():
+                same = np.array_equal(stored[f"/{name}"][at], np.asarray(value, stored[f"/{name}"].dtype))
+                row.exact("RB10", f"stored {name}", same, f"row {at}: {stored[f'/{name}'][at]}, simulated {value}")
+            observation, over, at = step.observation, step.terminated or step.truncated, at + 1
+        ends.append(at)
+    row.exact("RB10", "episode lengths", np.diff([0, *ends]).tolist() == lengths, f"{ends} and {lengths}")
+
+
+def test_a_time_limit_does_not_cut_the_bootstrap(row, tiny):
+    config = tiny()
+    run = Session(config, Environment(TimeLimit(Counter(end=3), 2), name="truncated"))
+    ended = Session(config, Environment(TimeLimit(Counter(end=2), 2), name="terminated"))
+    for one in (run, ended):
+        for _ in range(12):
+            one.advance()
+    stored, cut = np.asarray(run.replay.terminated[:12]), np.asarray(ended.replay.terminated[:12])
+    row.exact("BT05", "terminated at a time limit", stored.tolist() == [0.0] * 12, f"{stored}")
+    row.exact("BT07", "terminated exactly at the limit", cut.tolist() == [0.0, 1.0] * 6, f"{cut}")
+    following = np.asarray(run.replay.next_observation[:12, 0])
+    row.exact("BT08", "successor at the limit", following.tolist() == [1.0, 2.0] * 6, f"{following}")
+    resets = run.environment.inner.unwrapped.seeds
+    row.exact("RN04", "each episode its own seed", len(set(resets)) == len(resets) == 7, f"reset with {resets}")
+
+
+def test_warm_up_actions_are_uniform(row, tiny):
+    run = begin(tiny(warmup_steps=3000))
+    actions = np.sort(np.concatenate([run._warmup[:, 0], run._warmup[:, 0]])[:3000])
+    grid = np.arange(3001) / 3000
+    distance = np.maximum(np.abs((actions + 1) / 2 - grid[:-1]), np.abs((actions + 1) / 2 - grid[1:])).max()
+    row("EV02", "warm-up actions against the uniform law", distance, *tolerances.empirical_distribution(3000))
+
+
+def test_evaluation_leaves_the_training_alone(row, tiny):
+    config = tiny()
+    with_evaluation, without = begin(config), begin(config)
+    policy = greedy(with_evaluation.learner)
+    fresh = functools.partial(environments.make, config.environment)
+    for step in range(1, 141):
+        for run in (with_evaluation, without):
+            run.advance()
+        if step % 20 == 0:
+            evaluate(fresh, policy, with_evaluation.state.params.actor, 2, config.seed, step)
+    ours, theirs = bits(with_evaluation), bits(without)
+    row.exact("RN06", "training with and without evaluation", ours == theirs, difference(ours, theirs))
+
+
+def test_an_evaluation_is_a_function_of_policy_seed_and_step(row, tiny):
+    config = tiny()
+    run = begin(config)
+    fresh = functools.partial(environments.make, config.environment)
+    play = functools.partial(evaluate, fresh, greedy(run.learner), run.state.params.actor)
+    first, again, later, other = play(3, 0, 10), play(3, 0, 10), play(3, 0, 20), play(3, 1, 10)
+    row.exact("EV09", "repeated evaluation", first.returns.tolist() == again.returns.tolist(), f"{first}, {again}")
+    row.exact("RN04", "episodes of one evaluation differ", len(set(first.returns)) > 1, f"{first.returns}")
+    distinct = first.returns.tolist() not in (later.returns.tolist(), other.returns.tolist())
+    row.exact("RN04", "other step or seed, other episodes", distinct, f"{first}, {later}, {other}")
+
+
+def test_evaluation_takes_the_mode_and_undiscounted_returns(row, tiny):
+    """By hand: tanh of the mean, one environment after another."""
+    config = tiny(discount=0.5)
+    run = begin(config)
+    actor = run.state.params.actor
+    played = evaluate(lambda: environments.make(config.environment), greedy(run.learner), actor, 2, 3, 40)
+    for episode in range(2):
+        simulator, total, length, over = environments.make(config.environment), 0.0, 0, False
+        observation = simulator.reset(seeds.evaluation(3, 40, episode))
+        while not over:
+            distribution = run.learner.networks.actor.apply(actor, jnp.asarray(observation[None]))
+            observation, reward, terminated, truncated = simulator.step(
+                np.asarray(np.tanh(distribution.mean[0]), np.float32)
+            )
+            total, length, over = total + reward, length + 1, terminated or truncated
+        # The reward of this task is 1 for each step that does not end it, so equal lengths are equal returns.
+        row.exact("EV13", "evaluation return", played.returns[episode] == total, f"{played.returns}, expected {total}")
+        row.exact(
+            "SE23", "evaluation length", played.lengths[episode] == length, f"{played.lengths}, expected {length}"
+        )
+
+
+def test_an_episode_without_end_is_reported(tiny, monkeypatch):
+    monkeypatch.setattr("deep.evaluate.LONGEST", 50)
+    run = begin(tiny())
+    endless = lambda: Environment(Counter(end=10**9), name="endless")  # noqa: E731
+    with pytest.raises(InvalidEnvironment, match="endless: an evaluation episode went on for 50 steps"):
+        evaluate(endless, lambda actor, observations: np.zeros((1, 1)), run.state.params.actor, 1, 0, 0)
+    assert LONGEST > 50
+
+
+@pytest.mark.parametrize("at", [30, 100, 101, 137], ids=["warm-up", "last random", "first policy", "learning"])
+def test_saved_and_restored_is_uninterrupted(row, tiny, tmp_path, at):
+    config = tiny()
+    whole, first = begin(config), begin(config)
+    for _ in range(at):
+        first.advance()
+    path = first.save(tmp_path, 123)
+    second = begin(config)
+    assert second.restore(checkpoint.load(path)) == 123
+    episodes = [[run.advance() for _ in range(160 - run.host.step)][at - 160 :] for run in (whole, second)]
+    ours, theirs = bits(second), bits(whole)
+    row.exact("CK04", "resumed run against the uninterrupted one", ours == theirs, difference(ours, theirs))
+    row.exact("CK06", "episodes after resuming", episodes[0] == episodes[1], f"{episodes[1]}, expected {episodes[0]}")
+
+
+def test_saving_does_not_disturb(row, tiny, tmp_path):
+    config = tiny()
+    saved, plain = begin(config), begin(config)
+    for step in range(130):
+        saved.advance()
+        plain.advance()
+        if step % 7 == 0:
+            saved.save(tmp_path, 0)
+    ours, theirs = bits(saved), bits(plain)
+    row.exact("CK04", "training with and without checkpoints", ours == theirs, difference(ours, theirs))
+
+
+def test_settings_of_another_run_are_refused(tiny, tmp_path):
+    run = begin(tiny())
+    run.advance()
+    saved = checkpoint.load(run.save(tmp_path, 0))
+    with pytest.raises(CheckpointError, match=r"other settings \(beta 4.0 -> 0.5\)"):
+        begin(tiny(beta=0.5)).restore(saved)
+    begin(tiny(steps=1501)).restore(saved)  # more steps are no other settings
+
+
+def test_a_simulator_that_forgets_is_refused(tiny, tmp_path):
+    config = tiny()
+    run = Session(config, Environment(Forgetful(), name="forgetful"))
+    for _ in range(5):
+        run.advance()
+    saved = checkpoint.load(run.save(tmp_path, 0))
+    with pytest.raises(CheckpointError, match=r"replaying the 5 steps.*forgetful is not deterministic"):
+        Session(config, Environment(Forgetful(), name="forgetful")).restore(saved)
+
+
+def test_a_bad_number_names_the_step(tiny):
+    run = Session(tiny(), Environment(Poisoned("reward", float("nan"), at=4), name="poisoned"))
+    for _ in range(3):
+        run.advance()
+    with pytest.raises(Diverged, match=r"the reward is nan.*step 4, episode 0"):
+        run.advance()
+
+
+def test_bad_parameters_are_not_saved(tiny, tmp_path):
+    run = begin(tiny())
+    for _ in range(103):
+        run.advance()
+    poison = run.state.params.log_alpha * float("nan")
+    run.state = run.state._replace(params=run.state.params._replace(log_alpha=poison))
+    with pytest.raises(Diverged, match="agent/params/log_alpha holds nan at step 103"):
+        run.save(tmp_path, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_actions_are_not_taken(tiny):
+    run = begin(tiny())
+    for _ in range(103):
+        run.advance()
+    run.state = run.state._replace(
+        params=run.state.params._replace(actor=jax.tree.map(lambda leaf: leaf * float("nan"), run.state.params.actor))
+    )
+    run.advance()  # the action of this step was drawn before
+    with pytest.raises(Diverged, match=r"the policy's action is \[nan\] at step 105"):
+        run.advance()
+
+
+def test_the_tabular_learner_runs_on_a_decision_process(row, tiny):
+    mdp = library.garnet(4, 2, 2, 0, 0.9)
+    sgd = optax.sgd(0.5)
+    learner = deep.agent.Learner(networks.tabular(2), deep.agent.Optimizers(sgd, sgd, sgd, sgd), divergence.KL)
+    environment = Environment(TimeLimit(MDPEnvironment(mdp), 10), name="garnet", discrete=True)
+    run = Session(tiny(target_entropy=0.5), environment, learner)
+    for _ in range(150):
+        run.advance()
+    actions = np.asarray(run.replay.action[:150])
+    one_hot = bool(np.all(np.sort(actions, axis=1) == [0.0, 1.0]))
+    row.exact("RB07", "stored one-hot actions", one_hot, f"{actions}")
+    states = np.argmax(np.asarray(run.replay.observation[:150]), axis=1)
+    rewards = mdp.rewards[states, np.argmax(actions, axis=1)].astype(run.replay.reward.dtype)
+    row.exact("RB10", "stored rewards are r(s, a)", np.array_equal(rewards, run.replay.reward[:150]), f"{rewards}")
