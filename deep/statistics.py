@@ -22,7 +22,7 @@ def interquartile_mean(values: Float64[np.ndarray, "N ..."]) -> Float64[np.ndarr
     """Mean of what is left when the lowest and the highest floor(N/4) values of the first axis are cut off."""
     ordered = np.sort(values, axis=0)
     cut = ordered.shape[0] // 4
-    return ordered[cut : ordered.shape[0] - cut].mean(axis=0)
+    return np.asarray(ordered[cut : ordered.shape[0] - cut].mean(axis=0))
 
 
 def bootstrap(
