@@ -1,0 +1,106 @@
+"""Figures of solutions, occupancies and weights: each takes `ax=`, returns the Axes and never calls `show()`."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from reference.mdp import MDP
+from reference.show import number, policy_cells, require
+from reference.solution import Solution
+from reference.weights import Weights, weights_at
+
+__all__ = ["plot_occupancy", "plot_solution", "plot_weights", "size_for"]
+
+_ANNOTATED = 300  # cells of a grid that still have room for a label
+_DECADES = 1e3  # a larger ratio of weights is drawn on a logarithmic axis
+
+
+def plot_solution(mdp: MDP, solution: Solution, ax: Any = None) -> Any:
+    """Values as a heat map with the policy's arrows on a grid, as points per state otherwise. Returns the Axes."""
+    ax = _axes(ax)
+    if mdp.grid is None:
+        states = np.arange(mdp.n_states)
+        ax.errorbar(states, solution.values, yerr=solution.error_bound, fmt=".", markersize=4, linewidth=0.8)
+        ax.set(xlabel="state", ylabel="value")
+        ax.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(integer=True))
+    else:
+        _heat_map(ax, mdp, solution.values, policy_cells(mdp, solution.policy), "value")
+    ax.set_title(f"{solution.solver}, error ≤ {solution.error_bound:.1e}")
+    return ax
+
+
+def plot_occupancy(mdp: MDP, occupancy: Float64[np.ndarray, "S A"], ax: Any = None) -> Any:
+    """How often each state is visited: a heat map on a grid, bars otherwise. Returns the Axes."""
+    ax = _axes(ax)
+    visits = occupancy.sum(axis=1)
+    if mdp.grid is None:
+        ax.bar(np.arange(mdp.n_states), visits, width=0.9)
+        ax.set(xlabel="state", ylabel="discounted occupancy")
+    else:
+        _heat_map(ax, mdp, visits, [number(visit, 2) for visit in visits], "discounted occupancy")
+    ax.set_title("state occupancy")
+    return ax
+
+
+def plot_weights(weights: Weights, advantage: Float64[np.ndarray, "..."], ax: Any = None) -> Any:
+    """Weight against advantage, areas in proportion to the data's law, on the curve that they must lie on.
+
+    Returns the Axes.
+    """
+    ax = _axes(ax)
+    support = weights.behavior > 0.0
+    seen, law = np.asarray(advantage)[support], weights.behavior[support]
+    low, high = float(seen.min()), float(seen.max())
+    if high > low:
+        # the curve ends at the largest advantage, where the multiplier is known to be inside the domain
+        grid = np.linspace(low, high, 400)
+        curve = weights_at(_inside(weights, high), grid, weights.beta, weights.divergence)
+        ax.plot(grid, curve, linewidth=1, color="C1")
+    ax.scatter(seen, weights.weights[support], s=4.0 + 200.0 * law / law.max(), alpha=0.5)
+    inside = weights.weights[support]
+    if float(inside.min()) > 0.0 and float(inside.max()) > _DECADES * float(inside.min()):
+        ax.set_yscale("log")
+    ax.axhline(1.0, linewidth=0.8, linestyle=":", color="grey")
+    ax.set(xlabel="advantage", ylabel="weight w = d/D")
+    share = f"effective share of the data {weights.effective_sample_fraction:.3g}"
+    ax.set_title(f"{weights.divergence!r}, β = {weights.beta:g}, ν = {weights.multiplier:.4g}, {share}")
+    return ax
+
+
+def _inside(weights: Weights, high: float) -> float:
+    """The multiplier, moved by its rounding error if the curve's end would otherwise touch the pole."""
+    end = high / weights.beta - weights.divergence.supremum
+    return max(weights.multiplier, float(np.nextafter(end, np.inf))) if np.isfinite(end) else weights.multiplier
+
+
+def size_for(mdp: MDP | None) -> tuple[float, float]:
+    """Inches of a figure in which the grid of the MDP, or a plot without one, fills the page."""
+    if mdp is None or mdp.grid is None:
+        return 8.0, 5.0
+    rows, columns = mdp.grid
+    width = 6.0 if columns <= 2 * rows else 10.0
+    return width + 1.2, min(max(width * rows / columns, 1.5), 12.0) + 0.6
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    return require("matplotlib.pyplot").subplots()[1]
+
+
+def _heat_map(ax: Any, mdp: MDP, values: Float64[np.ndarray, " S"], cells: list[str], label: str) -> None:
+    assert mdp.grid is not None
+    rows, columns = mdp.grid
+    shown = values[: rows * columns].reshape(rows, columns)
+    image = ax.imshow(shown, cmap="viridis")
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=min(1.0, max(0.4, rows / columns)))
+    ax.set(xticks=[], yticks=[])
+    if rows * columns > _ANNOTATED:
+        return
+    middle = 0.4 * float(shown.min()) + 0.6 * float(shown.max())
+    for (row, column), value in np.ndenumerate(shown):
+        color = "white" if value <= middle else "black"
+        label = cells[row * columns + column]
+        size = min(16.0, 260.0 / columns / max(len(label), 3))
+        ax.text(column, row, label, ha="center", va="center", color=color, fontsize=size)
