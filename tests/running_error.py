@@ -1,18 +1,21 @@
 """Running error analysis: arrays that carry a rigorous bound on what rounding may have done to them.
 
-A test that compares a float32 computation with a float64 one needs a bound, and the bound must follow from the computation.
-`Rounded` derives it while the expected value is computed: every operation propagates the bounds of its arguments exactly
-(to all orders, not to the first) and adds what rounding the result may cost (Wilkinson's running error analysis; N. J. Higham,
-*Accuracy and Stability of Numerical Algorithms*, 2nd edition, sections 3.3 and 4.2). The invariant of every instance is
+A test that compares a float32 computation with a float64 one needs a bound, and the bound must follow from the
+computation. `Rounded` derives it while the expected value is computed: every operation propagates the bounds of its
+arguments exactly (to all orders, not to the first) and adds what rounding the result may cost (Wilkinson's running
+error analysis; N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition, sections 3.3 and 4.2).
+The invariant of every instance is
 
     |computed - value| <= error        elementwise,
 
 where `computed` is the same formula evaluated in the floating-point type under test, in any order of summation, with or
-without fused multiply-add, and with each elementary operation split or merged once (`ROUNDINGS` roundings are charged for each, so
-that `x / c` may become `x * (1 / c)` and `a * (b - c)` may be evaluated as the reverse pass of a differentiated formula does).
+without fused multiply-add, and with each elementary operation split or merged once (`ROUNDINGS` roundings are charged
+for each, so that `x / c` may become `x * (1 / c)` and `a * (b - c)` may be evaluated as the reverse pass of a
+differentiated formula does).
 
-Elementary functions are charged what JAX documents for them on CPU and GPU ("Numerical accuracy" in JAX's documentation,
-tables for float32 and float64): the larger of the listed maxima in units in the last place, one unit being at most `2 u |result|`.
+Elementary functions are charged what JAX documents for them on CPU and GPU ("Numerical accuracy" in JAX's
+documentation, tables for float32 and float64): the larger of the listed maxima in units in the last place, one unit
+being at most `2 u |result|`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ ROUNDINGS = 2
 """Roundings charged for one arithmetic operation."""
 
 ULPS = {"exp": 2.0, "expm1": 6.5, "log": 1.5, "log1p": 3.0, "logistic": 4.5, "tanh": 7.0}
-"""Largest documented error of each function, in units in the last place (maximum over float32, float64, CPU and GPU)."""
+"""Largest documented error of each function, in units in the last place (of float32, float64, CPU and GPU)."""
 
 
 def unit_roundoff(dtype: Any) -> float:
@@ -34,7 +37,7 @@ def unit_roundoff(dtype: Any) -> float:
 
 
 class Rounded:
-    """A float64 array `value` with a bound `error` on its distance to the same array computed in the type under test."""
+    """A float64 array `value` with a bound `error` on its distance to the same array in the type under test."""
 
     __slots__ = ("error", "tiny", "unit", "value")
     __array_ufunc__ = None  # an ndarray on the left hands the operation over to this class
@@ -53,11 +56,13 @@ class Rounded:
         array = np.asarray(value, dtype=np.float64)
         held = array.astype(dtype).astype(np.float64)
         if not np.array_equal(held, array):
-            raise ValueError(f"{array[held != array].ravel()[0]!r} is not a {np.dtype(dtype).name} number; round the input first")
+            raise ValueError(
+                f"{array[held != array].ravel()[0]!r} is not a {np.dtype(dtype).name} number; round the input first"
+            )
         return cls(array, 0.0, unit_roundoff(dtype), float(np.finfo(dtype).tiny))
 
     def _new(self, value: Any, propagated: Any, roundings: float = ROUNDINGS) -> Rounded:
-        """Return a result whose arguments' errors move it by `propagated` and which is then rounded `roundings` times."""
+        """Return a result that its arguments' errors move by `propagated` and that is rounded `roundings` times."""
         value = np.asarray(value, dtype=np.float64)
         error = propagated + roundings * self.unit * (np.abs(value) + propagated) + self.tiny
         return Rounded(value, error, self.unit, self.tiny)
@@ -84,7 +89,7 @@ class Rounded:
         return self.value.shape
 
     @property
-    def T(self) -> Rounded:  # noqa: N802 (NumPy's name)
+    def T(self) -> Rounded:
         return self._free(self.value.T, self.error.T)
 
     def __getitem__(self, index: Any) -> Rounded:
@@ -241,7 +246,9 @@ def stack(items: list[Rounded], axis: int = 0) -> Rounded:
 
 
 def concatenate(items: list[Rounded], axis: int = -1) -> Rounded:
-    return items[0]._free(np.concatenate([i.value for i in items], axis), np.concatenate([i.error for i in items], axis))
+    return items[0]._free(
+        np.concatenate([i.value for i in items], axis), np.concatenate([i.error for i in items], axis)
+    )
 
 
 def scatter_add(rows: Rounded, indices: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> Rounded:

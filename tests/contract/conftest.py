@@ -1,4 +1,33 @@
-"""The contract's command-line option, its fixtures, and the certificate that a green and complete run earns."""
+"""The contract: what a SAC agent with regressed values and experience weights must compute, held against exact answers.
+
+    pytest tests/contract                                    the shipped agent, in JAX's default precision
+    JAX_ENABLE_X64=1 pytest tests/contract                   the same in float64
+    pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
+
+Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
+with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
+probability. A row carries the id of the claim that it checks; where the quantity belongs to no claim, one of these:
+
+    UP-01  one whole update of tables: critic, targets, policy, value, temperature, weights, in the pinned order
+    UP-02  one whole update of small networks, given the same noise
+    UP-03  the whole update comes to rest within its budget, so that the fixed-point rows say something
+    UP-04  eager, jitted, vmapped and scanned updates agree
+    UP-05  rows of mass zero (padding) move nothing
+    UP-06  the initial state: targets equal critics, twins differ, temperature as asked
+    UP-07  one learning step is insert, sample, update, write back, act
+    RB-01  replay contents, weights and precision, as a model test against a plain list
+    RB-02  replay indices: frequencies, pairs, dependence on the key
+    RN-01  no key is used twice
+    RN-02  draws of noise are uncorrelated
+    RN-03  the sampler's noise is standard normal
+
+Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
+Polyak), RL-15 (TD error), GUM-01, GUM-04, FD-03 (value regression), KL-04, JS-04, JS-10 (relaxed weights), PRI-02
+(their recursion).
+
+A run of the whole contract on `deep` in which everything passed and nothing was left out issues a certificate, without
+which `python -m deep train` does not start. tests/faults plants faults and checks that the contract sees them.
+"""
 
 from __future__ import annotations
 

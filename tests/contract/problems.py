@@ -1,10 +1,11 @@
 """Random decision problems whose every number is exact in float32, float64 and as a fraction.
 
-Transition probabilities, policies and state laws are counts out of a power of two, rewards, tables and settings are small
-multiples of one: what the implementation is handed, what the NumPy shadow is handed and what `reference` solves are
-then the same problem bit for bit, and a difference between answers is never a difference between questions.
+Transition probabilities, policies and state laws are counts out of a power of two, rewards, tables and settings are
+small multiples of one: what the implementation is handed, what the NumPy shadow is handed and what `reference` solves
+are then the same problem bit for bit, and a difference between answers is never a difference between questions.
 
-Problems of up to `STATES` states are padded to one shape with rows of mass zero, so that one compilation serves all of them.
+Problems of up to `STATES` states are padded to one shape with rows of mass zero, so that one compilation serves all
+of them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Problem:
         return len(self.rewards)
 
     def mdp(self) -> MDP:
-        """The same process for `reference`: the end of the episode is one absorbing state with one action and reward 0."""
+        """The same process for `reference`: the episode ends in one absorbing state with one action and reward 0."""
         n = self.n
         transitions = np.zeros((n + 1, ACTIONS, n + 1))
         transitions[:n] = self.transitions
@@ -172,7 +173,7 @@ def grids(low: float, high: float, unit: int = 64) -> st.SearchStrategy:
 
 @st.composite
 def laws(draw: st.DrawFn, points: int, denominator: int = 1024) -> np.ndarray:
-    """Laws on at most `points` points in multiples of 1/denominator: some with few atoms, some spread, zeros included."""
+    """Laws on at most `points` points in multiples of 1/denominator: few atoms or many, zeros included."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     support = rng.permutation(points)[: draw(st.integers(1, points))]
     counts = rng.multinomial(denominator, rng.dirichlet(np.ones(len(support))))

@@ -2,9 +2,10 @@
 
 An implementation under test is an object with a `name` and any of the functions below; whatever it lacks is reported as
 *not offered*, not as failed. `--implementation deep` (the default) loads `contract.adapters.deep`;
-`--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions, O and U
-the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default float), results
-anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with cap `FERMI_DIRAC_CAP`).
+`--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
+O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
+float), results anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with
+cap `FERMI_DIRAC_CAP`).
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -21,7 +22,8 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
     squashed_mode(mean, log_std) -> (B, U)
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
-        derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) -> (B,)` in jnp
+        derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
+        (B,)` in jnp
 
 Agents, which run the whole update with plain gradient steps of given rates:
 

@@ -1,8 +1,8 @@
 """The whole update once more, in NumPy, in the pinned order, with a running error bound on every number.
 
 Nothing here comes from the implementation under test: losses are differentiated by hand, and each array is a
-`running_error.Rounded`, whose `error` bounds what the same formula may be off by in the precision under test. Order of one
-update (the one that the implementation must follow):
+`running_error.Rounded`, whose `error` bounds what the same formula may be off by in the precision under test. Order
+of one update (the one that the implementation must follow):
 
     1 critic       y from the OLD actor, OLD alpha and OLD targets; loss sum m w (Q_i - y)^2 / 2 for each twin
     2 value        q = min_i of the OLD target at the data's action; loss beta sum m (f*(z) - z), z = (q - v)/beta
@@ -29,14 +29,15 @@ def exact(value: Any) -> Rounded:
     return Rounded.exact(value, DTYPE)
 
 
-# -- divergences: (f*)' and its derivative, by the table FD-01 of the claims ledger ---------------------------------------
+# -- divergences: (f*)' and its derivative, by the table FD-01 of the claims ledger ----------------------------------
 
 
 class Generator(NamedTuple):
     """One generator, each function in the form whose rounding matches how it can be computed.
 
     ratio        (f*)'(y) as evaluated directly
-    slope        (f*)'(y) as the reverse pass of f* evaluates it (through expm1 and log1p: absolute, not relative, errors)
+    slope        (f*)'(y) as the reverse pass of f* evaluates it (through expm1 and log1p: absolute, not relative,
+    errors)
     value        (f*)'(y) in float64;  curvature  (f*)''(y) in float64;  supremum  f'(inf)
     """
 
@@ -90,8 +91,8 @@ def multiplier(divergence: str, z: Rounded, law: np.ndarray) -> Rounded:
     """The nu with sum law (f*)'(z - nu) = 1, and how far a computation in the tested precision may miss it.
 
     The root is bracketed by bisection in float64. An implementation finds a nu at which *its* mean of ratios is one to
-    rounding, so the miss is (rounding of that mean) / (slope of the mean), plus the spacing of numbers next to nu and the
-    arguments' own error (nu is 1-Lipschitz in z).
+    rounding, so the miss is (rounding of that mean) / (slope of the mean), plus the spacing of numbers next to nu and
+    the arguments' own error (nu is 1-Lipschitz in z).
     """
     generator, held = GENERATORS[divergence], law > 0
     points, weights = z.value[held], law[held]
@@ -203,7 +204,8 @@ def update(
         td_error = reward + gamma * (going * value[after]) - value[s]
         ratio, _ = relaxed_ratio(divergence, td_error / settings.beta, batch.mass.astype(np.float64))
         new_weights = (1.0 - settings.weight_rate) * weights + settings.weight_rate * ratio
-    # 4 actor: d/dlogit(a) of sum_b pi(b)(alpha log pi(b) - Q(b)) is pi(a)(g(a) - sum_b pi(b) g(b)), g = alpha log pi - Q
+    # 4 actor: d/dlogit(a) of sum_b pi(b)(alpha log pi(b) - Q(b)) is pi(a)(g(a) - sum_b pi(b) g(b)), g = alpha log pi
+    # - Q
     log_pi = re.log_softmax(tables.logits)
     pi = re.exp(log_pi)
     g = alpha * log_pi - re.minimum(critic[0], critic[1])
@@ -220,7 +222,7 @@ def update(
     return Step(RoundedTables(critic, target, logits, value, log_alpha), new_weights, y, td_error, log_prob)
 
 
-# -- the continuous update: small ReLU networks, differentiated by hand ---------------------------------------------------
+# -- the continuous update: small ReLU networks, differentiated by hand ----------------------------------------------
 
 
 def _lift_layer(layer: Layer) -> tuple[Rounded, Rounded]:
@@ -353,7 +355,8 @@ def continuous_update(
         dq_da = through if dq_da is None else dq_da + through
     scale = (alpha * mass).reshape(-1, 1)
     # log pi = -z^2/2 - log std - log(1 - tanh^2 u), z = (u - mean)/std: z does not move with mean or std, but its two
-    # contributions cancel only to rounding, so both are kept. d/du of -log(1 - tanh^2 u) is 2 - 4 sigmoid(-2u) = 2 tanh u.
+    # contributions cancel only to rounding, so both are kept. d/du of -log(1 - tanh^2 u) is 2 - 4 sigmoid(-2u) = 2
+    # tanh u.
     opposite = -2.0 * here.pre_tanh
     steep = 2.0 - 4.0 * re.exp(opposite - re.softplus(opposite))
     through_z = scale * (here.normal / here.std)

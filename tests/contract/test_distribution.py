@@ -62,7 +62,7 @@ def test_log_density_far_out(offered, row):
 
 
 @pytest.mark.parametrize("mean", MEANS)
-@pytest.mark.parametrize("log_std", (-1.0, 0.0, 0.5))
+@pytest.mark.parametrize("log_std", [-1.0, 0.0, 0.5])
 def test_density_integrates_to_one(mean, log_std, offered, row):
     """The integral over actions, substituted a = tanh(u): the trapezoidal rule on a grid of 12 standard deviations."""
     points, bound, reason = tolerances.normal_trapezoid(ROWS, 12.0)
@@ -74,7 +74,8 @@ def test_density_integrates_to_one(mean, log_std, offered, row):
     log_slope = -2 * (np.abs(wide) + np.log1p(np.exp(-2 * np.abs(wide))) - np.log(2.0))
     terms = np.exp(log_pi + log_slope) * np.gradient(wide)
     error = density(m, s, u[:, None]).sum(axis=-1).error
-    # Rounding the abscissae to the tested precision moves the grid by EPS |u|, and each integrand by its slope times that.
+    # Rounding the abscissae to the tested precision moves the grid by EPS |u|, and each integrand by its slope times
+    # that.
     shifted = EPS * (1 + np.abs(wide)) / math.exp(log_std) * (2 + np.abs(points))
     row(
         "SAC-14",
@@ -131,14 +132,15 @@ def away_from_a_half(action):
     return -((action - 0.5) ** 2)
 
 
-@pytest.mark.parametrize("mean", (-0.5, 0.25))
-@pytest.mark.parametrize("log_std", (-2.0, -0.75))
-@pytest.mark.parametrize("alpha", (0.25, 2.0))
+@pytest.mark.parametrize("mean", [-0.5, 0.25])
+@pytest.mark.parametrize("log_std", [-2.0, -0.75])
+@pytest.mark.parametrize("alpha", [0.25, 2.0])
 def test_actor_gradient_by_quadrature(mean, log_std, alpha, offered, row):
     """The reparameterised gradient, averaged over the noise by quadrature, equals the score-function gradient (SAC-13).
 
-    Two derivations of d/d(mean, log std) of E[alpha log pi - Q], Q = -(a - 1/2)^2: pathwise through a = tanh(u), which the
-    implementation differentiates, and E[score * (alpha log pi - Q)], which needs no derivative of Q or of tanh at all.
+    Two derivations of d/d(mean, log std) of E[alpha log pi - Q], Q = -(a - 1/2)^2: pathwise through a = tanh(u),
+    which the implementation differentiates, and E[score * (alpha log pi - Q)], which needs no derivative of Q or of
+    tanh at all.
     """
     eps, bound, reason = tolerances.normal_trapezoid(ROWS, 10.0)
     eps = eps.astype(DTYPE)

@@ -1,17 +1,19 @@
 """Where the whole update comes to rest on a random decision process, everything equals the exact solution.
 
-All parts learn at once: twin critics with stored weights, value, weights, policy, targets, temperature. When the iterates
-have stopped moving, the last movement alone says how far they can still be from the solution; no reference enters the bound.
-With x the resting parameters, and for each group the residual e = (|movement| + running error) / rate:
+All parts learn at once: twin critics with stored weights, value, weights, policy, targets, temperature. When the
+iterates have stopped moving, the last movement alone says how far they can still be from the solution; no reference
+enters the bound. With x the resting parameters, and for each group the residual e = (|movement| + running error) /
+rate:
 
     targets      |Qbar_i - Q_i| <= e_target  (rate tau)
     policy       |alpha log pi - min Q - c(s)| <= e_policy, so alpha KL(pi | Boltzmann(min Q)) <= 2 e_policy
     critics      |Q_i - r - gamma P E_pi[min Qbar - alpha log pi]| <= e_critic
 
-so min Q satisfies the soft optimality equation to  e = e_critic + gamma (e_target + 2 e_policy),  and, the operator being a
-gamma-contraction (SAC-06), |Q_i - Q*| <= e / (1 - gamma). Policy: |log pi - log pi*| <= 2 (e_policy + that) / alpha. Value:
-v is non-expansive in q. Weights: ratios are monotone in z - nu, which moves by at most twice the error of z. Entropy: from
-the policy's bound. The exact solution is then that of `reference` at the temperature where the run came to rest.
+so min Q satisfies the soft optimality equation to  e = e_critic + gamma (e_target + 2 e_policy),  and, the operator
+being a gamma-contraction (SAC-06), |Q_i - Q*| <= e / (1 - gamma). Policy: |log pi - log pi*| <= 2 (e_policy + that) /
+alpha. Value: v is non-expansive in q. Weights: ratios are monotone in z - nu, which moves by at most twice the error
+of z. Entropy: from the policy's bound. The exact solution is then that of `reference` at the temperature where the
+run came to rest.
 """
 
 import dataclasses
@@ -63,7 +65,8 @@ def rest(agent, state, batch, scalars):
 def tilted(problem, batch):
     """The dynamics that the critic's weighted regression averages over: P(s'|s,a) w(s,a,s'), normalised.
 
-    Weights that depend on the successor tilt the model (OCC-07); with one successor per pair, or without weights, it is P.
+    Weights that depend on the successor tilt the model (OCC-07); with one successor per pair, or without weights, it
+    is P.
     """
     s, a, after = batch.observation.argmax(-1), batch.action.argmax(-1), batch.next_observation.argmax(-1)
     table = np.zeros((STATES, ACTIONS, STATES + 1))
@@ -142,7 +145,7 @@ def test_fixed_point(divergence, data, offered, row):
         "UP-03",
         "the whole update comes to rest",
         distance <= np.sqrt(EPS) * scale / (1 - gamma),
-        f"after 8000 updates parameters still move: distance to the solution bounded only by {distance:.2e}, scale {scale:.2e}",
+        f"after 8000 updates the distance to the solution is bounded only by {distance:.2e}, of scale {scale:.2e}",
     )
     if learned:
         slack = float(moved["log_alpha"]) / (float(rates.log_alpha) * alpha)

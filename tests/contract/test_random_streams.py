@@ -26,7 +26,7 @@ def test_keys(offered, row):
         "RN-01",
         "draws per learning step",
         len(stream.draws) == expected,
-        f"expected {stream.noise_per_step} draws a step, {expected} in {STEPS} steps; saw {[d.function for d in stream.draws]}",
+        f"expected {expected} draws in {STEPS} steps, saw {[d.function for d in stream.draws]}",
     )
 
 

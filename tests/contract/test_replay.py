@@ -86,7 +86,7 @@ def machine(buffers, row) -> type[RuleBasedStateMachine]:
                 "RB-01",
                 "replay size",
                 len(rows) == len(self.model),
-                f"after {self.inserted} insertions into {self.capacity} slots expected {len(self.model)} filled, saw {len(rows)}",
+                f"{self.inserted} insertions, {self.capacity} slots: expected {len(self.model)}, saw {len(rows)}",
             )
             expected = np.array([buffers.row(number) for number, _ in self.model]).reshape(rows.shape)
             row.exact("RB-01", "replay contents", np.array_equal(rows, expected), f"expected\n{expected}\nsaw\n{rows}")
@@ -119,7 +119,7 @@ def test_precision_of_storage(offered, row):
     )
 
 
-@pytest.mark.parametrize(("inserted", "capacity"), ((1, 5), (3, 5), (5, 5), (7, 5)))
+@pytest.mark.parametrize(("inserted", "capacity"), [(1, 5), (3, 5), (5, 5), (7, 5)])
 def test_index_frequencies(inserted, capacity, offered, row):
     """Every filled slot equally often and no other slot, one by one and in consecutive pairs."""
     buffers = offered("replay")()

@@ -4,13 +4,13 @@ import numpy as np
 import running_error as re
 from contract import shadow
 from contract.compare import agree, examples
-from contract.problems import ACTIONS, DTYPE, STATES, grids, problems, settings, stored_weights, tables
+from contract.problems import DTYPE, STATES, grids, problems, settings, stored_weights, tables
 from contract.protocol import Rates
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.bellman import backup, boltzmann, soft_bellman
+from reference.bellman import backup, soft_maximum
 
 B = 64
 DISCOUNTS = st.sampled_from((0.0, 0.5, 0.9375))
@@ -57,100 +57,53 @@ def test_critic_gradient(grid, weight, mass, offered, row):
     agree(row, "UP-01", "gradient of the critic loss", seen, exact(m) * exact(w) * (exact(q) - exact(y)))
 
 
-@examples(1.0)
+def one_backup(agent, problem, start, scalars):
+    """Tables after one exhaustive critic step of rate one, and the rounding of that step."""
+    batch, rates = problem.batch("unit"), Rates(critic=1.0)
+    state, _ = agent.update(agent.state(start, rates), batch, scalars)
+    step = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, rates, None)
+    return agent.tables(state), step.tables.critic.error[:, : problem.n]
+
+
 @given(data=st.data())
 def test_exact_backup(data, offered, row):
     """One step of rate one over all (s, a, s') with their exact probabilities is one soft Bellman backup."""
-    problem = data.draw(problems())
-    start = data.draw(tables())
+    problem, start = data.draw(problems()), data.draw(tables())
     scalars = data.draw(settings(problem.discount))._replace(tau=0.0)
-    agent = offered("tabular")(None)
-    state, _ = agent.update(agent.state(start, Rates(critic=1.0)), problem.batch("unit"), scalars)
-    after = agent.tables(state)
-
-    n, mdp = problem.n, problem.mdp()
-    begin = shadow.lift(start)
-    value = shadow.next_value(begin, np.arange(STATES))
-    # r + gamma P V, with P and the ending's value 0 in the exact numbers of the problem; then Q - 1 (Q - y)
-    expected = exact(problem.rewards) + problem.discount * (exact(problem.transitions[:, :, :n]) @ value[:n])
-    update = shadow.update(
-        begin, problem.batch("unit"), exact(np.ones(len(problem.batch("unit").mass))), scalars, Rates(critic=1.0), None
-    ).tables.critic
-    for twin in range(2):
-        bound = expected.error + update[twin, :n].error
-        row(
-            "SAC-06",
-            "one exhaustive step is the exact soft Bellman backup",
-            np.abs(after.critic[twin, :n] - expected.value),
-            bound,
-            "running error analysis of the backup and of the step",
-        )
-    # The same through `reference`: the backup of these values, the ending's value being zero.
-    row(
-        "SAC-06",
-        "exact soft Bellman backup against reference.bellman",
-        np.abs(after.critic[0, :n] - backup(mdp, np.append(value.value[:n], 0.0))[:n]),
-        bound,
-        "running error analysis; reference in float64",
-    )
+    after, rounding = one_backup(offered("tabular")(None), problem, start, scalars)
+    n = problem.n
+    value = shadow.next_value(shadow.lift(start), np.arange(STATES))[:n]
+    # r + gamma P V in the exact numbers of the problem; where the episode ends the value is zero
+    expected = exact(problem.rewards) + problem.discount * (exact(problem.transitions[:, :, :n]) @ value)
+    reason = "running error analysis of the backup and of the step"
+    seen = after.critic[:, :n].astype(np.float64)
+    quantity = "one exhaustive step is the exact soft Bellman backup"
+    row("SAC-06", quantity, np.abs(seen - expected.value), expected.error + rounding, reason)
+    theirs = backup(problem.mdp(), np.append(value.value, 0.0))[:n]
+    quantity = "exact soft Bellman backup against reference.bellman"
+    row("SAC-06", quantity, np.abs(seen - theirs), expected.error + rounding, reason)
+    others = ("target", "logits", "value", "log_alpha")
+    moved = [name for name in others if not np.array_equal(getattr(start, name), getattr(after, name))]
     row.exact(
-        "UP-01",
-        "critic step leaves every other parameter alone",
-        all(
-            np.array_equal(getattr(start, name), getattr(after, name))
-            for name in ("target", "logits", "value", "log_alpha")
-        ),
-        "expected target, logits, value and log alpha unchanged by a critic step with all other rates zero",
+        "UP-01", "a critic step leaves every other parameter alone", not moved, f"rates are zero, yet {moved} moved"
     )
-    row.exact(
-        "UP-01",
-        "states outside the data keep their critic",
-        np.array_equal(after.critic[:, n:], start.critic[:, n:]),
-        "expected padding rows of mass zero to move nothing",
-    )
+    still = np.array_equal(after.critic[:, n:], start.critic[:, n:])
+    row.exact("UP-05", "states without data keep their critic", still, "rows of mass zero moved the critic")
 
 
 @given(data=st.data())
 def test_backup_with_the_boltzmann_policy(data, offered, row):
     """With pi = softmax(Qbar/alpha) the backup is the soft optimality operator (SAC-06)."""
-    problem = data.draw(problems())
-    start = data.draw(tables())
-    same = np.stack([start.target[0]] * 2)
-    start = start._replace(target=same, logits=start.target[0], log_alpha=np.asarray(0.0, DTYPE))
+    problem, start = data.draw(problems()), data.draw(tables())
+    table = start.target[0]
+    start = start._replace(target=np.stack([table, table]), logits=table, log_alpha=np.asarray(0.0, DTYPE))
     scalars = data.draw(settings(problem.discount))._replace(tau=0.0)
-    agent = offered("tabular")(None)
-    state, _ = agent.update(agent.state(start, Rates(critic=1.0)), problem.batch("unit"), scalars)
-    n, mdp = problem.n, problem.mdp()
-    q = np.zeros((n + 1, ACTIONS))
-    q[:n] = same[0, :n]
-    q[n, 1:] = -np.inf
-    value = np.append(np.log(np.exp(q[:n]).sum(-1)), 0.0)
-    step = shadow.update(
-        shadow.lift(start),
-        problem.batch("unit"),
-        exact(np.ones(len(problem.batch("unit").mass))),
-        scalars,
-        Rates(critic=1.0),
-        None,
-    ).tables.critic
-    seen = agent.tables(state).critic[0, :n].astype(np.float64)
-    expected = backup(mdp, value)[:n]
-    row(
-        "SAC-06",
-        "backup with the Boltzmann policy is the soft optimality backup",
-        np.abs(seen - expected),
-        step[0, :n].error,
-        "running error analysis of the step",
-    )
-    greedy = boltzmann(seen, 1.0)
-    soft = (greedy * (seen - np.log(greedy))).sum(-1)
-    row(
-        "SAC-06",
-        "soft values of the backup against reference.bellman",
-        np.abs(soft - soft_bellman(mdp, value, 1.0)[:n]),
-        step[0, :n].error.max() + 64 * np.finfo(float).eps * (1 + np.abs(soft).max()),
-        "the soft maximum is 1-Lipschitz; 64 float64 roundings for forming it twice",
-    )
+    after, rounding = one_backup(offered("tabular")(None), problem, start, scalars)
+    soft = soft_maximum(table[: problem.n].astype(np.float64), 1.0)
+    expected = backup(problem.mdp(), np.append(soft, 0.0))[: problem.n]
+    quantity = "backup with the Boltzmann policy is the soft optimality backup"
+    reason = "running error analysis of the step"
+    row("SAC-06", quantity, np.abs(after.critic[:, : problem.n] - expected), rounding, reason)
 
 
 @examples(0.5)

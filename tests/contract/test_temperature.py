@@ -25,7 +25,7 @@ def test_gradient(log_alpha, log_prob, target, offered, row):
 @examples(0.3)
 @given(data=st.data())
 def test_stationary_entropy(data, offered, row):
-    """With the critic at rest, actor and temperature settle where the data's mean entropy is the target and pi is Boltzmann.
+    """With the critic at rest, actor and temperature settle at Boltzmann and at the target's mean entropy.
 
     At rest alpha |H(pi) - target| is at most the last movement of log alpha over its rate, plus rounding.
     """

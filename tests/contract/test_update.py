@@ -1,4 +1,4 @@
-"""The whole update, step by step, against the NumPy shadow: what it reads, in which order, and in every way of running it."""
+"""The whole update against the NumPy shadow: what it reads, in which order, and in every way of running it."""
 
 import numpy as np
 import pytest
@@ -124,11 +124,11 @@ def compare_continuous(
     agree(row, id, "experience weights after the continuous update", weights, expected_weights, REASON + note)
 
 
-@pytest.mark.parametrize("divergence", (None, "kl"))
+@pytest.mark.parametrize("divergence", [None, "kl"])
 @examples(0.5)
 @given(seed=st.integers(0, 2**31 - 1), spread=st.sampled_from((0.25, 8.0)))
 def test_continuous_update(divergence, seed, spread, offered, row):
-    """One whole update of small networks, given the same noise: forward and reverse passes by hand, in the pinned order."""
+    """One whole update of small networks, given the same noise: both passes by hand, in the pinned order."""
     agent = offered("continuous")(divergence)
     layers, batch = random_layers(seed, agent.log_std_range, spread), random_batch(seed + 1)
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
@@ -161,12 +161,20 @@ def test_learning_step(seed, offered, row):
         step = agent.learning_step(agent.state(layers, RATES, stream), stored, new, observation, scalars, rows)
         if 0 in step.indices:
             break
-    # The new transition overwrites slot 0, with weight one, before the batch is drawn; rows of 12 slots repeat in 16 draws.
+    # The new transition overwrites slot 0, with weight one, before the batch is drawn; rows of 12 slots repeat in 16
+    # draws.
     full = Batch(*(np.concatenate([fresh[:1], old[1:]]) for fresh, old in zip(new, stored, strict=True)))
     full.weight[0] = 1.0
     batch = Batch(*(field[step.indices] for field in full))._replace(mass=np.full(rows, 1 / rows, DTYPE))
     expected, new_weights = shadow.continuous_update(
-        shadow.lift_layers(layers), batch, exact(batch.weight), scalars, RATES, "kl", step.target_noise, step.actor_noise
+        shadow.lift_layers(layers),
+        batch,
+        exact(batch.weight),
+        scalars,
+        RATES,
+        "kl",
+        step.target_noise,
+        step.actor_noise,
     )
     theirs = flat(expected)
     for group, arrays in flat(agent.layers(step.state)).items():

@@ -68,8 +68,8 @@ def test_slope_is_continuous_at_the_cap(divergence, beta, which, step, offered, 
 def test_minimiser(divergence, data, offered, row):
     """Regressed on a frozen critic, V reaches the state's exact value, with the cap active or not.
 
-    At rest |E[(f*)'] - 1| is at most the last movement over the step, plus rounding; the mean is monotone in v, so v lies between
-    the values at which the mean is one plus and one minus that.
+    At rest |E[(f*)'] - 1| is at most the last movement over the step, plus rounding; the mean is monotone in v, so v
+    lies between the values at which the mean is one plus and one minus that.
     """
     problem, start = data.draw(problems()), data.draw(tables())
     scalars = data.draw(settings(problem.discount, divergence))._replace(
@@ -140,7 +140,8 @@ def test_one_gumbel_step_from_the_exact_value(data, offered, row):
     state, _ = agent.update(agent.state(start, rates), batch, scalars)
     step = shadow.update(shadow.lift(start), batch, exact(batch.weight), scalars, rates, "kl")
     n = problem.n
-    # d(step)/dv vanishes at the solution to first order, so rounding v to the tested precision moves it by EPS |v| at most.
+    # d(step)/dv vanishes at the solution to first order, so rounding v to the tested precision moves it by EPS |v| at
+    # most.
     row(
         "GUM-01",
         "the exact Gumbel value is a fixed point of the value step",

@@ -1,7 +1,7 @@
 """`deep` behind the contract's adapter protocol.
 
-Every function is jitted once per shape; step sizes are carried in the optimisers' states, so that one compilation of the
-update serves every test.
+Every function is jitted once per shape; step sizes are carried in the optimisers' states, so that one compilation of
+the update serves every test.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DIVERGENCES = {
 }
 
 
-# -- formulas -------------------------------------------------------------------------------------------------------------
+# -- formulas --------------------------------------------------------------------------------------------------------
 
 
 @jax.jit
@@ -99,11 +99,11 @@ def actor_gradient(mean, log_std, noise, alpha, critic, mass):
         return jax.grad(loss, argnums=(0, 1))(mean, log_std)
 
 
-# -- agents ---------------------------------------------------------------------------------------------------------------
+# -- agents ----------------------------------------------------------------------------------------------------------
 
 
 def plain_descent() -> optax.GradientTransformation:
-    """Gradient descent whose rate and preconditioning are state, not code: -rate * g / pi^p with pi = softmax(parameters)."""
+    """Gradient descent whose rate and preconditioning are state, not code: -rate g, or -rate g / softmax(p)."""
 
     def init(params):
         del params
@@ -277,11 +277,11 @@ class ContinuousDeep:
         )
 
 
-# -- replay and random streams --------------------------------------------------------------------------------------------
+# -- replay and random streams ---------------------------------------------------------------------------------------
 
 
 class ReplayDeep:
-    """The ring buffer; transition k stores k, k + 1/4, -k, k + 1/2 and its parity, so that no field can pass for another."""
+    """The ring buffer; transition k stores k, k + 1/4, -k, k + 1/2 and its parity, no field passing for another."""
 
     create = staticmethod(lambda capacity: replay.create(capacity, 2, 1))
     _insert = staticmethod(jax.jit(replay.insert))
