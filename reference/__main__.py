@@ -1,11 +1,8 @@
 """Exact solutions of small decision processes, from a terminal: `python -m reference --help`."""
 
 import argparse
-import json
 import math
 import os
-import secrets
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +15,7 @@ from reference.divergence import divergence_from_name
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
+from reference.output import check_plot, page_width, report, write_plot
 from reference.planning import PolicyIteration, ValueIteration, solve
 from reference.regularized import conditional_value
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
@@ -51,12 +49,15 @@ examples:
 """
 
 
+_POLICY = "uniform (default), a .npy file (S, A), or the .json of solve --json"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. Bad input is one line on stderr and status 2."""
     try:
         arguments = _parser().parse_args(argv)
         if getattr(arguments, "plot", None) is not None:
-            _check_plot(Path(arguments.plot))
+            check_plot(Path(arguments.plot))
         return arguments.run(arguments)
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,15 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         return added
 
-    def output(added: argparse.ArgumentParser, plot: bool = True) -> None:
+    def output(added: argparse.ArgumentParser) -> None:
         added.add_argument(
             "--json", action="store_true", help="print one JSON object in full precision (null: no number)"
         )
         added.add_argument(
             "--limit", type=_rows, default=show.LIMIT, metavar="N", help="rows of a table (default %(default)s)"
         )
-        if plot:
-            added.add_argument("--plot", metavar="FILE", help="write a figure: .png, .pdf or .svg")
+        added.add_argument("--plot", metavar="FILE", help="write a figure: .png, .pdf or .svg")
 
     solving = command("solve", _solve, "Optimal values and policy, with a certified error bound.")
     solving.add_argument(
@@ -120,21 +120,14 @@ def _parser() -> argparse.ArgumentParser:
     output(solving)
 
     evaluating = command("evaluate", _evaluate, "Values of a policy: the Bellman linear system.")
-    evaluating.add_argument(
-        "--policy", default="uniform", metavar="P", help="uniform (default), a .npy file, or the .json of solve --json"
-    )
+    evaluating.add_argument("--policy", default="uniform", metavar="P", help=_POLICY)
     evaluating.add_argument(
         "--soft", type=float, default=0.0, metavar="ALPHA", help="add the entropy bonus at this temperature"
     )
     output(evaluating)
 
     visiting = command("occupancy", _occupancy, "How often a policy meets each state and action, discounted.")
-    visiting.add_argument(
-        "--policy",
-        default="uniform",
-        metavar="P",
-        help="uniform (default), optimal, a .npy file, or the .json of solve --json",
-    )
+    visiting.add_argument("--policy", default="uniform", metavar="P", help=f"optimal, or {_POLICY}")
     output(visiting)
 
     weighing = command(
@@ -144,12 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     weighing.add_argument("--divergence", choices=["kl", "js", "fermi-dirac"], default="kl", help="default %(default)s")
     weighing.add_argument("--beta", type=float, default=1.0, metavar="B", help="temperature > 0 (default %(default)s)")
     weighing.add_argument("--cap", type=float, metavar="C", help="largest weight, for fermi-dirac: > 1")
-    weighing.add_argument(
-        "--behavior",
-        default="uniform",
-        metavar="P",
-        help="uniform (default), a .npy file, or the .json of solve --json",
-    )
+    weighing.add_argument("--behavior", default="uniform", metavar="P", help=_POLICY)
     weighing.add_argument(
         "--multiplier",
         type=float,
@@ -164,12 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         "Optimum under a KL penalty towards the behavior policy in every state (Gumbel values).",
     )
     staying.add_argument("--beta", type=float, default=1.0, metavar="B", help="temperature > 0 (default %(default)s)")
-    staying.add_argument(
-        "--behavior",
-        default="uniform",
-        metavar="P",
-        help="uniform (default), a .npy file, or the .json of solve --json",
-    )
+    staying.add_argument("--behavior", default="uniform", metavar="P", help=_POLICY)
     output(staying)
 
     exporting = command("export", _export, "Write a process to an .npz file that every command reads.")
@@ -214,7 +197,7 @@ def _conditional(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more: Any) -> int:
-    _plot(arguments, figures.size_for(mdp), lambda ax: figures.plot_solution(mdp, solution, ax))
+    write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_solution(mdp, solution, ax))
     start = float(mdp.initial @ solution.values)
     facts = {
         **_process(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
@@ -225,7 +208,13 @@ def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more:
         f"{solution.solver}, {solution.iterations} iterations: {solution.status}",
         f"value from the start {start:.10g}, every value within {solution.error_bound:.1e}",
     ]
-    _print(arguments, mdp, facts, lines, show.describe(solution, mdp, limit=arguments.limit, width=_width()))
+    report(
+        f"{arguments.name}: {mdp!r}",
+        facts,
+        lines,
+        show.describe(solution, mdp, limit=arguments.limit, width=page_width()),
+        as_json=arguments.json,
+    )
     return 0 if solution.converged else 1
 
 
@@ -234,12 +223,18 @@ def _occupancy(arguments: argparse.Namespace) -> int:
     optimal = arguments.policy == "optimal"
     policy = solve(mdp).policy if optimal else load_policy(arguments.policy, mdp)
     occupancy = occupancy_measure(mdp, policy)
-    _plot(arguments, figures.size_for(mdp), lambda ax: figures.plot_occupancy(mdp, occupancy, ax))
+    write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_occupancy(mdp, occupancy, ax))
     residual = float(np.abs(flow_residual(mdp, occupancy)).max())
     reward = math.fsum((occupancy * mdp.rewards).ravel())
     facts = {**_process(arguments, mdp), "flow_residual": residual, "mean_reward": reward, "occupancy": occupancy}
     lines = [f"mean reward {reward:.10g}, largest residual of the Bellman flow {residual:.1e}"]
-    _print(arguments, mdp, facts, lines, show.occupancy_panels(mdp, occupancy, arguments.limit, _width()))
+    report(
+        f"{arguments.name}: {mdp!r}",
+        facts,
+        lines,
+        show.occupancy_panels(mdp, occupancy, arguments.limit, page_width()),
+        as_json=arguments.json,
+    )
     return 0
 
 
@@ -255,7 +250,7 @@ def _weights(arguments: argparse.Namespace) -> int:
     if arguments.multiplier is not None:
         return _weights_at(arguments, mdp, facts, divergence, advantage, law)
     solved = optimal_weights(advantage, law, arguments.beta, divergence)
-    _plot(arguments, figures.size_for(None), lambda ax: figures.plot_weights(solved, advantage, ax))
+    write_plot(arguments.plot, figures.size_for(None), lambda ax: figures.plot_weights(solved, advantage, ax))
     facts |= {
         "multiplier": solved.multiplier, "multiplier_error": solved.multiplier_error, "value": solved.value,
         "dual": solved.dual, "gap": solved.gap, "effective_sample_size": solved.effective_sample_size,
@@ -264,7 +259,13 @@ def _weights(arguments: argparse.Namespace) -> int:
         "behavior": solved.behavior, "advantage": advantage,
     }  # fmt: skip
     lines = [f"advantages of the behavior policy, from values within {evaluated.error_bound:.1e}; D is its occupancy"]
-    _print(arguments, mdp, facts, lines, show.describe(solved, mdp, limit=arguments.limit, advantage=advantage))
+    report(
+        f"{arguments.name}: {mdp!r}",
+        facts,
+        lines,
+        show.describe(solved, mdp, limit=arguments.limit, advantage=advantage),
+        as_json=arguments.json,
+    )
     return 0
 
 
@@ -296,7 +297,7 @@ def _weights_at(
         f"mean of the weights {mean:.10g} (1 at the multiplier {best.multiplier:.10g})",
         f"objective {value:.10g}; {best.value:.10g} is the optimum of weights with mean one",
     ]
-    _print(arguments, mdp, facts, lines, [])
+    report(f"{arguments.name}: {mdp!r}", facts, lines, [], as_json=arguments.json)
     return 0
 
 
@@ -311,67 +312,6 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _process(arguments: argparse.Namespace, mdp: MDP) -> dict[str, Any]:
     return {"name": arguments.name, "states": mdp.n_states, "actions": mdp.n_actions, "discount": mdp.discount}
-
-
-def _print(
-    arguments: argparse.Namespace, mdp: MDP, facts: dict[str, Any], lines: list[str], panels: list[show.Panel]
-) -> None:
-    """JSON, or lines and tables: with rich where it is installed, in plain text where it is not."""
-    if arguments.json:
-        print(json.dumps(_plain(facts), allow_nan=False))
-        return
-    print("\n".join([f"{arguments.name}: {mdp!r}", *lines]))
-    try:
-        console = show.require("rich.console").Console(highlight=False, width=_width())
-    except ModuleNotFoundError:
-        for panel in panels:
-            print(f"\n{panel.to_text()}")
-        return
-    for panel in panels:
-        console.print()
-        console.print(panel.to_rich())
-
-
-def _width() -> int:
-    """Characters of a line: those of the terminal, and of a page where output goes to a file."""
-    return shutil.get_terminal_size((show.WIDTH, 24)).columns
-
-
-def _plain(value: Any) -> Any:
-    """Lists and numbers for JSON; what is not finite becomes null."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
-
-
-def _check_plot(path: Path) -> None:
-    """Before any work: the format is known, the folder is there, matplotlib is installed."""
-    if path.suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"cannot plot to {str(path)!r}: expected a name that ends in .png, .pdf or .svg")
-    if not path.parent.is_dir():
-        raise ValueError(f"cannot plot to {str(path)!r}: there is no folder {str(path.parent)!r}")
-    show.require("matplotlib")
-
-
-def _plot(arguments: argparse.Namespace, inches: tuple[float, float], draw: Any) -> None:
-    """Write the figure whole or not at all, without a window and without touching pyplot's state."""
-    if arguments.plot is None:
-        return
-    figure = show.require("matplotlib.figure").Figure(figsize=inches, layout="constrained")
-    draw(figure.add_subplot())
-    target = Path(arguments.plot)
-    partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
-    try:
-        figure.savefig(partial, dpi=150)
-        os.replace(partial, target)  # same folder, hence atomic
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -102,5 +102,5 @@ def _heat_map(ax: Any, mdp: MDP, values: Float64[np.ndarray, " S"], cells: list[
     for (row, column), value in np.ndenumerate(shown):
         color = "white" if value <= middle else "black"
         label = cells[row * columns + column]
-        size = min(16.0, 260.0 / columns / max(len(label), 3))
+        size = min(16.0, 620.0 / columns / max(len(label), 2))  # points: a digit is about 0.6 of its height wide
         ax.text(column, row, label, ha="center", va="center", color=color, fontsize=size)

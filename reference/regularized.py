@@ -80,12 +80,13 @@ def conditional_value(
     """The fixed point of (1) with a true bound on its error, the optimal policy and its ratio (OCC-06).
 
     ValueError for a policy that is no distribution over available actions, beta <= 0, or a tolerance or iteration limit
-    that means nothing; `status` says whether the bound met `tolerance`.
+    that means nothing. Iterates to the rounding floor; `status` says whether the bound met `tolerance`.
     """
     check_policy(behavior_policy, mdp.available)
     check_stopping(tolerance, max_iterations)
     operator = gumbel_operator(behavior_policy, beta)
-    found, status, iterations = newton_iteration(mdp, operator, tolerance, max_iterations)
+    # Newton's last steps are cheap and double the digits: go to the rounding floor, then compare with the tolerance.
+    found, status, iterations = newton_iteration(mdp, operator, 0.0, max_iterations)
     name = "soft policy iteration from the behavior policy"
     solved = solution(operator, mdp, found, status, iterations, tolerance, name)
     local = lookahead(mdp, found.deviation, found.offset)

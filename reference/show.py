@@ -92,7 +92,7 @@ def require(module: str) -> Any:
 
 
 def describe(
-    thing: MDP | Solution | Weights,
+    thing: object,
     mdp: MDP | None = None,
     *,
     limit: int = LIMIT,
