@@ -140,6 +140,11 @@ def joined(values: np.ndarray) -> Bound:
     return 4.0 * UNIT_ROUNDOFF * float(np.abs(values).max()), "one rounding of v and of q each"
 
 
+def two_sum(error: float) -> Bound:
+    """TwoSum finds the rounding error of a sum exactly; widening a bound by it adds a relative `EVALUATION`."""
+    return error * (1.0 + 2.0 * EVALUATION), "exact, widened outward"
+
+
 def mixture(mdp: MDP) -> Bound:
     """A sum over actions weighted by a policy, and one product: `gamma_(A + 2)` relative to a mass of about one."""
     terms = mdp.n_actions + 2

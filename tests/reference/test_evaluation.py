@@ -47,6 +47,14 @@ def test_soft_values_of_a_policy(row, drawn: Drawn, data, alpha):
         row(
             "SAC-03", "soft values of a policy", distance(found.values, exact), *tolerances.certified(found.error_bound)
         )
+        allowed, reason = tolerances.policy_backup(mdp, found.values, alpha)
+        allowed += (1.0 + mdp.discount * (1.0 + mdp.largest_defect)) * found.error_bound
+        residual = np.abs(policy_residual(mdp, policy, found.values, alpha)).max()
+        row("SAC-03", "residual of the soft equation", residual, allowed, f"(1 + gamma) |v - v_pi| and {reason}")
+    still = drawn.mdp.with_discount(0.0)
+    rewards = Exact.of(still).soft_policy_values(fractions(policy), alpha)
+    bound, reason = tolerances.policy_backup(still, np.zeros(still.n_states), alpha)
+    row("SAC-03", "rewards with entropy", distance(policy_rewards(still, policy, alpha), rewards), bound, reason)
 
 
 @given(mdps(), st.data(), st.floats(1e-12, 1.0))

@@ -1,5 +1,6 @@
 """MDPs: what is accepted, what is refused and how it is said; exact row sums; files."""
 
+import os
 import pickle
 import zipfile
 from fractions import Fraction
@@ -238,11 +239,16 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
         file.write(b"half a file")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(np, "savez", fail_halfway)
-    with pytest.raises(OSError, match="no space left"):
-        MDP(**valid(5)).save(path)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"]
+    def fail_to_rename(source, target):
+        raise OSError("no space left for a name")
+
+    for module, name, failure in ((np, "savez", fail_halfway), (os, "replace", fail_to_rename)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, failure)
+            with pytest.raises(OSError, match="no space left"):
+                MDP(**valid(5)).save(path)
+        assert path.read_bytes() == before
+        assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"]
 
 
 def test_files_hold_plain_arrays(tmp_path):

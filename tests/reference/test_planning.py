@@ -8,6 +8,7 @@ import tolerances
 from exact import Exact, distance, fractions
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import sparse
 from strategies import DISCOUNTS, Drawn, few, mdps, policies, vectors
 
 from reference import certify
@@ -183,6 +184,89 @@ def test_indifferent_states_stop_at_once():
     assert found.converged
     assert found.iterations == 1
     np.testing.assert_array_equal(found.policy, greedy(mdp.rewards))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ties_that_rounding_breaks_change_nothing(seed):
+    """Every state has a clone; action 1 leads to clones where action 0 does not: equal on paper, not in floats."""
+    half, discount = 12, 0.99
+    mdp = garnet(half, 1, half, seed, discount)
+    row, none = mdp.transitions[:, 0], np.zeros((half, half))
+    swapped = np.random.default_rng(seed).integers(2, size=(half, half)) == 1
+    first, second = np.hstack([row, none]), np.hstack([np.where(swapped, none, row), np.where(swapped, row, none)])
+    transitions = np.tile(np.stack([first, second], axis=1), (2, 1, 1))
+    tied = MDP(transitions, np.tile(np.repeat(mdp.rewards, 2, axis=1), (2, 1)), discount)
+    found = PolicyIteration().solve(tied)
+    assert found.iterations == 1
+    assert (found.policy[:, 0] == 1.0).all()
+
+
+def test_row_sums_decide_near_discount_one(row):
+    """A row that sums to 1 + 2**-52 moves a horizon of 2**40 steps by a part in 4096; bounds must know."""
+    for defect in (2.0**-52, -(2.0**-53)):
+        mdp = MDP(np.array([[[1.0 + defect]]]), np.ones((1, 1)), 1.0 - 2.0**-40)
+        exact = Exact.of(mdp).optimal_values()
+        for values in (np.zeros(1), np.array([float(exact[0])]), np.array([2.0 * float(exact[0])])):
+            bounds = certify.optimality_bounds(mdp, values)
+            error = exact[0] - Fraction(float(values[0]))
+            row.exact(
+                "RL-34",
+                "bounds with row-sum defects",
+                bounds.lower <= error <= bounds.upper,
+                f"{bounds}, {float(error)}",
+            )
+        found = PolicyIteration().solve(mdp)
+        row(
+            "RL-34",
+            "values with row-sum defects",
+            distance(found.values, exact),
+            *tolerances.certified(found.error_bound),
+        )
+        floor, reason = tolerances.rounding_floor(mdp, found.values)
+        row("RL-34", "certificate with row-sum defects", found.error_bound, tolerances.tightness()[0] * floor, reason)
+
+
+@given(mdps(max_states=3, max_actions=2), st.data())
+def test_lookahead_is_as_exact_as_its_radius_says(row, drawn: Drawn, data):
+    """Each term of the bound alone: common part, deviations and rewards may each be absent, small or large."""
+    mdp = drawn.mdp
+    offset = data.draw(st.sampled_from([0.0, 1.0 / 3.0, 1e6 / 3.0, -1e12 / 7.0]))
+    deviation = data.draw(vectors(mdp.n_states, data.draw(st.sampled_from([0.0, 1.0 / 3.0, 1e-9, 1e9]))))
+    seen = certify.lookahead(mdp, deviation, offset)
+    values = [Fraction(offset) + entry for entry in fractions(deviation)]
+    error = max(
+        abs(Fraction(float(seen[s, a])) + Fraction(offset) - drawn.exact.q(values, s, a))
+        for s in drawn.exact.states for a in drawn.exact.actions[s]
+    )  # fmt: skip
+    radius = certify.lookahead_radius(mdp, deviation, offset)
+    row("RL-06", "centred lookahead", float(error), radius, "a-priori rounding bound of a centred backup")
+
+
+@pytest.mark.parametrize("n_states", [3, 200, 4000])
+def test_long_rows_are_charged_for_their_length(row, n_states):
+    """Thousands of products of one sign, added one after another as CSR does, round more than a few."""
+    rng = np.random.default_rng(n_states)
+    line = rng.random(n_states)
+    line /= line.sum()
+    transitions = sparse.csr_array((line, np.arange(n_states), [0, *[n_states] * n_states]), shape=(n_states, n_states))
+    transitions = sparse.vstack([transitions[[0]], sparse.eye_array(n_states).tocsr()[1:]]).tocsr()
+    mdp = MDP(transitions, np.zeros((n_states, 1)), 0.75)
+    deviation = rng.random(n_states)
+    exact = Fraction(0.75) * sum(p * v for p, v in zip(fractions(line), fractions(deviation), strict=True))
+    seen = certify.lookahead(mdp, deviation, 0.0)[0, 0]
+    radius = certify.lookahead_radius(mdp, deviation, 0.0)
+    row("RL-06", f"dot product of {n_states}", float(abs(Fraction(float(seen)) - exact)), radius, "gamma_n sum p |w|")
+
+
+@given(st.data())
+def test_joining_loses_what_it_says(row, data):
+    offset = data.draw(st.floats(-1e12, 1e12))
+    deviation = np.array(data.draw(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=4)))
+    values, bound = certify.join(offset, deviation, certify.Bounds(0.0, 0.0))
+    error = distance(values, [Fraction(offset) + entry for entry in fractions(deviation)])
+    row("RL-34", "sum of offset and deviation", error, bound, "the rounding error itself, by TwoSum")
+    allowed, reason = tolerances.two_sum(error)
+    row("RL-34", "stated loss of that sum", bound, allowed, reason)
 
 
 @pytest.mark.parametrize("discount", [0.5, 0.99, 0.9999, 1.0 - 1e-6, 1.0 - 1e-9])
