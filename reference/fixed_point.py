@@ -52,7 +52,7 @@ def certified(mdp: MDP, operator: Operator, offset: float, deviation: Float64[np
 
 
 def value_iteration(mdp: MDP, operator: Operator, tolerance: float, max_iterations: int) -> tuple[Iterate, Status, int]:
-    """Value iteration modulo constants: stop on the span of `T v - v`, then shift (`certified`; Puterman 1994, 6.6).
+    """Value iteration modulo constants: stop on the span, shift to MacQueen's midrange (Puterman 1994, 6.6).
 
     The residual `T v - v` shrinks in span by `gamma rho` or more in every exact step, so a span that has not halved in
     the number of steps in which that halves it, or one within the rounding bound of a backup, is made of rounding.
@@ -66,10 +66,12 @@ def value_iteration(mdp: MDP, operator: Operator, tolerance: float, max_iteratio
     for iteration in range(1, max_iterations + 1):
         backed_up = operator.reduce(certify.lookahead(mdp, deviation, offset))
         residual = backed_up - deviation
+        low, high = float(residual.min()), float(residual.max())
         middle = 0.5 * float(backed_up.min()) + 0.5 * float(backed_up.max())
         deviation = backed_up - middle
-        offset += middle
-        span = float(np.ptp(residual))
+        # The shift belongs inside: with it, what row sums miss of one acts on the right common part from early on.
+        offset += middle + discount / (1.0 - discount) * (0.5 * low + 0.5 * high)
+        span = high - low
         if 0.5 * span * discount / (1.0 - discount) <= target:
             found = certified(mdp, operator, offset, deviation)
             if found.bounds.error <= tolerance:

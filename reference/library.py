@@ -91,7 +91,7 @@ def gridworld(
                 target = min(max(row + down, 0), rows - 1) * columns + min(max(column + right, 0), columns - 1)
                 entries.append((state, action, target, probability))
     matrix = _merge(entries, rows * columns, 4)
-    arrival = np.asarray(matrix @ np.eye(rows * columns)[last]).reshape(-1, 4)
+    arrival = np.asarray(matrix @ (np.arange(rows * columns) == last).astype(np.float64)).reshape(-1, 4)
     rewards = step_reward + goal_reward * arrival
     rewards[last] = 0.0
     available = np.ones((rows * columns, 4), dtype=np.bool_)
@@ -121,7 +121,14 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
     available = np.ones((rows * columns, 4), dtype=np.bool_)
     available[last, 1:] = False
     mdp = deterministic(successors, rewards, discount, available, (rows, columns))
-    return MDP(mdp.transitions, mdp.rewards, discount, np.eye(rows * columns)[start], available, (rows, columns))
+    return MDP(
+        mdp.transitions,
+        mdp.rewards,
+        discount,
+        (np.arange(rows * columns) == start).astype(np.float64),
+        available,
+        (rows, columns),
+    )
 
 
 def from_gymnasium(id: str, discount: float, **kwargs: Any) -> MDP:
