@@ -10,11 +10,11 @@
 
 from __future__ import annotations
 
-from proofs.claim import Case as Case
 from proofs.claim import Claim as Claim
-from proofs.claim import Grade as Grade
 from proofs.claim import Result as Result
-from proofs.claim import Verdict as Verdict
+from proofs.evidence import Case as Case
+from proofs.evidence import Grade as Grade
+from proofs.verdict import Verdict as Verdict
 
 __all__ = ["Case", "Claim", "Grade", "Result", "Verdict", "claims", "run"]
 

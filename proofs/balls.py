@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, ctx, fmpq
 
-from proofs.claim import Answer
+from proofs.evidence import Answer
 from proofs.exact import LogNumber, rational
 
 Ball = Any

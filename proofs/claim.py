@@ -15,20 +15,22 @@ the claim's formulas as keyword-only parameters whose defaults are the formulas 
     def js_02(case: Case, *, derivative=js_derivative):
         case.claimed("S", "the derivative of f is the stated one", vanishes(diff(f(w), w) - derivative(w)))
 
-The verdict is computed from the evidence alone (`decide`); the stated verdict is only what it is compared with. Because
-the formulas are parameters, a *wrong twin* (a sign, a factor, a dropped term) can be plugged in, and then the computed
-verdict has to change.
+The verdict is computed from the evidence alone (`proofs.verdict.decide`); the stated verdict is only what it is
+compared with. Because the formulas are parameters, a *wrong twin* (a sign, a factor, a dropped term) can be plugged in,
+and then the computed verdict has to change.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from proofs.evidence import RIGOROUS, Case, Evidence, Grade, Role
+from proofs.verdict import Ruling, Verdict, decide, describe
 
 Formulas = Mapping[str, Any]
 
@@ -41,213 +43,6 @@ SOURCES: dict[str, str] = {
     "ROER": "the public ROER reference code (sac_learner.py, critic.py, dataset_utils.py)",
     "toolkit": "a companion theorem that the sources need and do not state",
 }
-
-
-class Verdict(enum.Enum):
-    """What a program can say about a statement; the value is its explanation."""
-
-    TRUE = "holds as stated"
-    FALSE = "fails as stated; a counterexample and the corrected statement are given"
-    TRUE_IF = "holds under a condition that the source leaves out; an instance without it fails"
-    THEOREM = "a companion result of this toolkit, proved and checked"
-    CONTRADICTION = "the source states two things that exclude each other"
-    CONVENTION = "a choice, consistent in itself, and neither true nor false"
-    INCONSISTENT = "the statement fails, and so does its correction"
-    UNDECIDED = "the evidence does not decide it"
-    ERROR = "the check crashed"
-
-    def __str__(self) -> str:
-        return self.name.replace("_", " ")
-
-
-class Grade(enum.Enum):
-    """How a piece of evidence was obtained; the value is its explanation."""
-
-    S = "symbolic identity, zero remainder, double-checked numerically"
-    Q = "exact rational arithmetic"
-    B = "ball arithmetic: rigorous enclosures that exclude the wrong answer"
-    C = "two-sided duality certificate around the answer of an independent conic solver"
-    E = "eigenvalues of the literal map"
-    P = "property over a family of instances, each decided exactly or by balls"
-    N = "high-precision numerics"
-
-
-#: Grades that rounding cannot fool: every comparison behind them is exact or an enclosure.
-RIGOROUS = frozenset({Grade.S, Grade.Q, Grade.B, Grade.C, Grade.P})
-
-
-class Role(enum.Enum):
-    """What a piece of evidence is evidence of."""
-
-    CLAIMED = "the statement"
-    WITHIN = "the statement, where the condition holds"
-    OUTSIDE = "the statement, where the condition is violated"
-    THEOREM = "the companion theorem"
-    CONTRADICTION = "two statements of the source exclude each other"
-    CONVENTION = "the choice is consistent in itself"
-    CORRECTED = "the corrected statement"
-    SUPPORT = "what this check rests on"
-    COMPARISON = "another implementation agrees (no part of the verdict)"
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """Whether something holds (None: could not be decided) and the numbers that show it."""
-
-    holds: bool | None
-    witness: str = ""
-
-    def __invert__(self) -> Answer:
-        return Answer(None if self.holds is None else not self.holds, self.witness)
-
-
-def every(answers: Iterable[Answer], summary: str = "") -> Answer:
-    """All of `answers`: false with the first that fails, undecided with the first undecided, else true."""
-    count = 0
-    undecided: Answer | None = None
-    for answer in answers:
-        count += 1
-        if answer.holds is False:
-            return answer
-        if answer.holds is None and undecided is None:
-            undecided = answer
-    if count == 0:
-        return Answer(None, "no instance was examined")
-    return undecided or Answer(True, summary or f"{count} instances")
-
-
-def some(answers: Iterable[Answer]) -> Answer:
-    """Any of `answers`: true with the first that holds."""
-    return ~every(~answer for answer in answers)
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """One thing that a check computed."""
-
-    part: str
-    role: Role
-    grade: Grade
-    text: str
-    holds: bool | None
-    witness: str
-
-
-class Case:
-    """What a check writes its evidence into; one method for each role.
-
-    `part` names the part of a claim that states several things at once ("order", "proportionality"); a claim that
-    states one thing leaves it empty.
-    """
-
-    def __init__(self) -> None:
-        self.evidence: list[Evidence] = []
-
-    def _add(self, role: Role, grade: str, text: str, holds: Answer | bool | None, witness: str, part: str) -> None:
-        answer = holds if isinstance(holds, Answer) else Answer(holds)
-        witness = "; ".join(piece for piece in (witness, answer.witness) if piece)
-        self.evidence.append(Evidence(part, role, Grade[grade], text, answer.holds, witness))
-
-    def claimed(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """The statement itself, evaluated as the source states it."""
-        self._add(Role.CLAIMED, grade, text, holds, witness, part)
-
-    def within(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """The statement on an instance that satisfies the condition."""
-        self._add(Role.WITHIN, grade, text, holds, witness, part)
-
-    def outside(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """The statement on an instance that violates the condition (`holds` says whether the *statement* holds)."""
-        self._add(Role.OUTSIDE, grade, text, holds, witness, part)
-
-    def theorem(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """A companion theorem, which no source states."""
-        self._add(Role.THEOREM, grade, text, holds, witness, part)
-
-    def contradiction(
-        self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = ""
-    ) -> None:
-        """Two statements of one source exclude each other (`holds` says whether they do)."""
-        self._add(Role.CONTRADICTION, grade, text, holds, witness, part)
-
-    def convention(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """A choice is consistent in itself."""
-        self._add(Role.CONVENTION, grade, text, holds, witness, part)
-
-    def corrected(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """The corrected statement, which has to hold."""
-        self._add(Role.CORRECTED, grade, text, holds, witness, part)
-
-    def support(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """Something that the check rests on, which has to hold for the verdict to mean anything."""
-        self._add(Role.SUPPORT, grade, text, holds, witness, part)
-
-    def comparison(self, grade: str, text: str, holds: Answer | bool | None, witness: str = "", part: str = "") -> None:
-        """Another implementation under test; shown, and no part of the verdict."""
-        self._add(Role.COMPARISON, grade, text, holds, witness, part)
-
-
-@dataclasses.dataclass(frozen=True)
-class Ruling:
-    """A verdict, its condition if it has one, and, when it was computed, why."""
-
-    verdict: Verdict
-    condition: str = ""
-    why: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verdict} {self.condition}".strip()
-
-
-TRUE = Ruling(Verdict.TRUE)
-FALSE = Ruling(Verdict.FALSE)
-THEOREM = Ruling(Verdict.THEOREM)
-CONTRADICTION = Ruling(Verdict.CONTRADICTION)
-CONVENTION = Ruling(Verdict.CONVENTION)
-
-
-def true_if(condition: str) -> Ruling:
-    """The stated verdict TRUE IF `condition`."""
-    return Ruling(Verdict.TRUE_IF, condition)
-
-
-def decide(evidence: Iterable[Evidence]) -> Ruling:
-    """The verdict that the evidence of one part amounts to; knows nothing of the stated verdict.
-
-    Supports have to hold (else UNDECIDED). Of the statement: all true gives TRUE (THEOREM, CONTRADICTION, CONVENTION
-    for the roles of that name); a false one gives FALSE, or INCONSISTENT when the corrected statement fails too; true
-    wherever the condition holds and false on an instance without it gives TRUE IF. A FALSE without a corrected
-    statement that was evaluated stays FALSE; `Claim.gaps` reports what is missing.
-    """
-    by_role: dict[Role, list[Evidence]] = {role: [] for role in Role}
-    for item in evidence:
-        by_role[item.role].append(item)
-    verdict_if_true = {
-        Role.CLAIMED: Verdict.TRUE,
-        Role.THEOREM: Verdict.THEOREM,
-        Role.CONTRADICTION: Verdict.CONTRADICTION,
-        Role.CONVENTION: Verdict.CONVENTION,
-    }
-    stating = [item for role in verdict_if_true for item in by_role[role]]
-    conditional = by_role[Role.WITHIN] + by_role[Role.OUTSIDE]
-    for item in by_role[Role.SUPPORT] + stating + conditional + by_role[Role.CORRECTED]:
-        if item.holds is None or (item.holds is False and item.role is Role.SUPPORT):
-            return Ruling(Verdict.UNDECIDED, why=f"{item.text}: {item.witness or 'not decided'}")
-    if not stating and not conditional:
-        return Ruling(Verdict.UNDECIDED, why="the statement was never evaluated")
-    refuted = [item for item in stating + by_role[Role.WITHIN] if item.holds is False]
-    uncorrected = [item for item in by_role[Role.CORRECTED] if item.holds is False]
-    if uncorrected:
-        return Ruling(Verdict.INCONSISTENT, why=f"{uncorrected[0].text}: {uncorrected[0].witness}")
-    if refuted:
-        return Ruling(Verdict.FALSE, why=f"{refuted[0].text}: {refuted[0].witness}")
-    violated = [item for item in by_role[Role.OUTSIDE] if item.holds is False]
-    if violated:
-        return Ruling(Verdict.TRUE_IF, why=f"{violated[0].text}: {violated[0].witness}")
-    verdicts = {verdict_if_true[item.role] for item in stating} or {Verdict.TRUE}
-    if len(verdicts) > 1:
-        return Ruling(Verdict.UNDECIDED, why="one part mixes the statement with a companion theorem; name the parts")
-    return Ruling(verdicts.pop())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,17 +112,6 @@ class Result:
     def verdict(self) -> str:
         """The computed verdict of every part, in one line."""
         return describe(self.computed, self.claim.stated) if not self.error else str(Verdict.ERROR)
-
-
-def describe(rulings: Mapping[str, Ruling], conditions: Mapping[str, Ruling] | None = None) -> str:
-    """One line for the rulings of all parts; a computed TRUE IF borrows the wording of its condition."""
-    words = []
-    for part, ruling in rulings.items():
-        condition = ruling.condition
-        if ruling.verdict is Verdict.TRUE_IF and conditions and part in conditions:
-            condition = conditions[part].condition
-        words.append(" ".join(word for word in (f"{part}:" if part else "", str(ruling.verdict), condition) if word))
-    return "; ".join(words)
 
 
 @dataclasses.dataclass(frozen=True)

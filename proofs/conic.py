@@ -20,8 +20,8 @@ from typing import Any
 from flint import arb, fmpq
 
 from proofs import balls
-from proofs.claim import Answer
 from proofs.divergences import Generator, Law
+from proofs.evidence import Answer
 from proofs.exact import rational
 
 

@@ -13,10 +13,12 @@ from flint import arb, fmpq
 
 from proofs import balls, conic, instances, literal, under_test
 from proofs.arithmetic import exp, log
-from proofs.claim import FALSE, THEOREM, Answer, Case, claim, every, true_if
+from proofs.claim import claim
 from proofs.divergences import Law, capped_kl, law
+from proofs.evidence import Answer, Case, every
 from proofs.exact import LogNumber, mean
 from proofs.symbolic import equal, positive, real, sign, summed, vanishes
+from proofs.verdict import FALSE, THEOREM, true_if
 
 CLIP = 7
 """`gumbel_max_clip` in the published launch scripts."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from proofs.claim import REGISTRY, SOURCES, Claim, Result
 
-#: The modules whose import enters claims, in the order in which the ledger lists them.
+#: The modules or packages whose import enters claims, in the order in which the ledger lists them.
+#: A package says in its docstring which of its modules has which claim.
 CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
     "JS": "proofs.js",

@@ -6,7 +6,8 @@ import html
 import textwrap
 from collections.abc import Sequence
 
-from proofs.claim import SOURCES, Evidence, Result, Role
+from proofs.claim import SOURCES, Result
+from proofs.evidence import Evidence, Role
 from proofs.ledger import TITLES
 from proofs.render import notes, summary
 

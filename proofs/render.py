@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from proofs.claim import RIGOROUS, Grade, Result, Role, Verdict
+from proofs.claim import Result
+from proofs.evidence import RIGOROUS, Grade, Role
+from proofs.verdict import Verdict
 
 COLUMNS = ("id", "claim", "verdict", "method", "witness", "time")
 

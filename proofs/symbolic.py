@@ -14,7 +14,7 @@ from typing import Any
 
 import sympy
 
-from proofs.claim import Answer
+from proofs.evidence import Answer
 
 _DIGITS = 60
 _POINTS = 3

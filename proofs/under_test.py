@@ -13,8 +13,8 @@ from typing import Any
 from flint import fmpq
 
 from proofs import balls, conic
-from proofs.claim import Answer
 from proofs.divergences import Generator, Law
+from proofs.evidence import Answer
 from proofs.exact import rational
 
 _ADVANTAGE = (0.0, 0.5, -1.25, 2.0)
@@ -72,7 +72,7 @@ def gumbel_value() -> Answer:
     from reference.regularized import gumbel_value as theirs
 
     law = _law()
-    seen = float(theirs(np.array([_ADVANTAGE]), np.array([_BEHAVIOR]), _BETA)[0])
+    seen = float(np.ravel(theirs(np.array([_ADVANTAGE]), np.array([_BEHAVIOR]), _BETA))[0])
     with balls.precision(256):
         exact = balls.ball(_BETA) * balls.ball(law.expect([balls.ball(z).exp() for z in law.z])).log()
         error = abs(exact - balls.ball(seen))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib
 
 import pytest
 
 from proofs import ledger
-from proofs.claim import Claim, Result, Role, Verdict
+from proofs.claim import Claim, Result
+from proofs.evidence import Role
+from proofs.verdict import Verdict
 
 CLAIMS = ledger.claims()
 
@@ -68,3 +71,13 @@ def test_the_ledger_has_the_chapters_of_the_first_issue(row):
     )
     missing = set(wanted) - {claim.id for claim in CLAIMS}
     row.exact("proofs-ledger", "entries", not missing, f"missing {sorted(missing)}")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_is_where_its_chapter_says(claim: Claim, row):
+    """A chapter of one module has its claims itself; one that is a package names each beside its module."""
+    chapter = importlib.import_module(ledger.CHAPTERS[claim.chapter])
+    named = [line.split()[0] for line in (chapter.__doc__ or "").splitlines() if claim.id in line]
+    expected = [f"{chapter.__name__}.{name}" for name in named] if hasattr(chapter, "__path__") else [chapter.__name__]
+    seen = claim.check.__module__
+    row.exact(claim.id, "index", expected == [seen], f"{chapter.__name__} names {expected or 'no module'}, saw {seen}")

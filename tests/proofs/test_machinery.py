@@ -6,22 +6,9 @@ import re
 
 import pytest
 
-from proofs.claim import (
-    FALSE,
-    REGISTRY,
-    THEOREM,
-    TRUE,
-    Answer,
-    Case,
-    Claim,
-    Grade,
-    Verdict,
-    claim,
-    decide,
-    every,
-    some,
-    true_if,
-)
+from proofs.claim import REGISTRY, Claim, claim
+from proofs.evidence import Answer, Case, Grade, every, some
+from proofs.verdict import FALSE, THEOREM, TRUE, Verdict, decide, true_if
 
 
 def verdict_of(*entries: tuple[str, bool | None]) -> Verdict:

@@ -10,11 +10,14 @@ from flint import fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs import balls, conic, exact, js, kl, symbolic
+from proofs import balls, conic, exact, symbolic
 from proofs.arithmetic import entropy_term, exp, log, minimum, sigmoid
-from proofs.claim import Answer
 from proofs.divergences import JS, KL, Law, capped_kl, fermi_dirac, js_ratio, law
+from proofs.evidence import Answer
 from proofs.exact import LogNumber, rational
+from proofs.js.concentration import less_concentrated
+from proofs.js.weights import bracket_high, bracket_low, fermi_weights, js_weights, kl_weights, mean_ratio
+from proofs.kl.occupancy import flow_counterexample, uniform_policy
 
 positive = st.builds(fmpq, st.integers(1, 60), st.integers(1, 60))
 anything = st.builds(fmpq, st.integers(-20, 20), st.integers(1, 12))
@@ -85,8 +88,8 @@ def test_one_formula_means_the_same_in_every_number_system(row, q):
 def test_the_js_bracket_holds_on_random_laws(row, exponentials, data):
     masses = data.draw(st.lists(st.integers(1, 9), min_size=len(exponentials), max_size=len(exponentials)))
     item = law(masses, exponentials)
-    low, high = js.bracket_low(item), js.bracket_high(item)
-    at_low, at_high = js.mean_ratio(item, exp(low)), js.mean_ratio(item, exp(high))
+    low, high = bracket_low(item), bracket_high(item)
+    at_low, at_high = mean_ratio(item, exp(low)), mean_ratio(item, exp(high))
     row.exact("JS-04", "mean at the lower end", at_low is not None and at_low >= 1, f"{at_low} on {item}")
     row.exact("JS-04", "mean at the upper end", at_high is not None and at_high <= 1, f"{at_high} on {item}")
 
@@ -95,8 +98,8 @@ def test_the_js_bracket_holds_on_random_laws(row, exponentials, data):
 def test_the_three_weights_are_ordered_by_majorisation_on_random_laws(row, exponentials, data):
     masses = data.draw(st.lists(st.integers(1, 9), min_size=len(exponentials), max_size=len(exponentials)))
     item = law(masses, exponentials)
-    below = js.less_concentrated(item, js.fermi_weights, js.kl_weights, ("σ", "KL"))
-    above = js.less_concentrated(item, js.kl_weights, js.js_weights, ("KL", "JS"))
+    below = less_concentrated(item, fermi_weights, kl_weights, ("σ", "KL"))
+    above = less_concentrated(item, kl_weights, js_weights, ("KL", "JS"))
     row.exact("JS-12", "σ ≺ KL", below.holds is True, below.witness)
     row.exact("JS-12", "KL ≺ JS", above.holds is True, above.witness)
 
@@ -158,8 +161,8 @@ def test_weak_duality_holds_in_balls_for_every_generator(generator, row):
 
 
 def test_exact_processes_solve_their_own_equations(row):
-    process = kl.flow_counterexample()
-    policy = kl.uniform_policy(process)
+    process = flow_counterexample()
+    policy = uniform_policy(process)
     occupancy = process.occupancy(policy)
     row.exact("KL-05", "flow residual", all(r == 0 for r in process.flow_residual(occupancy)), str(occupancy))
     row.exact("KL-05", "total mass", sum(occupancy.values(), fmpq(0)) == 1, str(occupancy))

@@ -11,7 +11,9 @@ import pytest
 
 from proofs import __main__ as command
 from proofs import ledger
-from proofs.claim import TRUE, Case, claim
+from proofs.claim import claim
+from proofs.evidence import Case
+from proofs.verdict import TRUE
 
 QUICK = ("--only", "KL-05", "--only", "KL-06")
 

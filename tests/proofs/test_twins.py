@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proofs import ledger
-from proofs.claim import Claim, Verdict
+from proofs.claim import Claim
+from proofs.verdict import Verdict
 
 TWINS = [pytest.param(claim, name, id=f"{claim.id}: {name}") for claim in ledger.claims() for name in claim.twins]
 
