@@ -291,9 +291,9 @@ def _entropy_excess(t: np.ndarray | np.float64, w: np.ndarray | np.float64) -> n
     return np.where(near, near_value, far_value)
 
 
-def _distance_to_pole(y: np.ndarray | np.float64) -> np.ndarray | np.float64:
+def _distance_to_pole(y: np.ndarray | np.float64) -> np.ndarray:
     """log 2 - y, where LOG_2 - y alone would miss the part of log 2 that a float cannot hold."""
-    return (LOG_2 - y) + LOG_2_TAIL
+    return np.asarray((LOG_2 - y) + LOG_2_TAIL)
 
 
 def _first(values: np.ndarray, wrong: np.ndarray | np.bool_) -> str:

@@ -128,7 +128,7 @@ def table(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> Any:
     return require("rich.console").Group(*(panel.to_rich() for panel in describe(thing, mdp)))
 
 
-def number(value: float, digits: int = 6) -> str:
+def number(value: float | np.ndarray, digits: int = 6) -> str:
     """A float for a table: significant digits, a dash for what does not exist (NaN, and q of unavailable actions)."""
     return f"{float(value):.{digits}g}" if np.isfinite(value) else "–"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import few
 from tolerances import divergence_accuracy, forty_digits
 
 from reference.divergence import KL, LOG_2, DomainError, FermiDirac, JensenShannon, divergence_from_name
@@ -113,6 +114,7 @@ def test_normalisation(row, generator):
 
 
 @every_generator
+@few
 @given(data=st.data())
 def test_slope_and_ratio_are_inverse(row, generator, data):
     """(f*)'(f'(w)) = w: an error of one unit in f' moves w by f*'' times that."""
@@ -127,6 +129,7 @@ def test_slope_and_ratio_are_inverse(row, generator, data):
 
 
 @every_generator
+@few
 @given(y=st.floats(-30.0, 0.6), step=st.floats(1e-6, 0.05))
 def test_curvature_is_the_slope_of_the_ratio(row, generator, y, step):
     """The chord of an increasing ratio lies between the slopes at its ends, if the slope is monotone there."""

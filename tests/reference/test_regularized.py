@@ -12,7 +12,7 @@ import tolerances
 from exact import DIGITS, Exact, distance
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import BETAS, DISCOUNTS, Drawn, mdps, policies, weighted_data
+from strategies import BETAS, DISCOUNTS, Drawn, few, mdps, policies, weighted_data
 
 from reference import certify
 from reference.bellman import backup
@@ -113,6 +113,7 @@ def test_gumbel_value_by_hand(row):
     row.exact("GUM-01", "above the mean", gumbel_value(q, policy, 1.0)[0] > math.log(9 / 5) / 2, "v <= E q")
 
 
+@few
 @given(drawn=mdps(), beta=st.sampled_from(TEMPERATURES), data=st.data())
 def test_fixed_point_to_fifty_digits(row, drawn: Drawn, beta, data):
     """V = beta log E_piD exp((r + gamma P V)/beta) on random MDPs, dense and CSR, within its own bound (OCC-06)."""
@@ -128,6 +129,7 @@ def test_fixed_point_to_fifty_digits(row, drawn: Drawn, beta, data):
         row("OCC-06", "terminal values", terminal, *tolerances.certified(found.error_bound))
 
 
+@few
 @given(drawn=mdps(max_states=3), beta=st.sampled_from(TEMPERATURES), data=st.data(), size=st.floats(1e-12, 1.0))
 def test_certificate_encloses_any_values(row, drawn: Drawn, beta, data, size):
     """The bounds hold wherever the values come from, not only at the end of the solver (OCC-06)."""
@@ -141,6 +143,7 @@ def test_certificate_encloses_any_values(row, drawn: Drawn, beta, data, size):
     row.exact("OCC-06", "upper bound", Decimal(bounds.upper) >= max(errors), f"{bounds.upper} below {max(errors)}")
 
 
+@few
 @given(drawn=mdps(discounts=QUICK), beta=st.sampled_from(TEMPERATURES), data=st.data())
 def test_ratio_has_mean_one_in_every_state(row, drawn: Drawn, beta, data):
     """E_piD[pi*/pi_D | s] = 1 and pi* = ratio pi_D: it corrects no state marginal (OCC-06)."""
@@ -153,6 +156,7 @@ def test_ratio_has_mean_one_in_every_state(row, drawn: Drawn, beta, data):
     row("OCC-06", "policy is ratio times pi_D", np.abs(found.policy - product), bound, reason)
 
 
+@few
 @given(drawn=mdps(discounts=QUICK, scales=(1.0,)), beta=st.sampled_from((0.1, 1.0, 30.0)), data=st.data())
 def test_value_is_the_optimum_of_the_conditional_problem(row, drawn: Drawn, beta, data):
     """(1 - gamma) E V = sum d r - beta sum d log(pi*/pi_D) at pi*, and no other policy has more (OCC-06)."""
@@ -175,6 +179,7 @@ def test_value_is_the_optimum_of_the_conditional_problem(row, drawn: Drawn, beta
             row("OCC-06", "objective of another policy", max(objective - found.objective, 0.0), bound, reason)
 
 
+@few
 @given(drawn=mdps(discounts=QUICK), beta=st.sampled_from(BETAS), data=st.data())
 def test_values_between_those_of_behavior_and_the_optimum(row, drawn: Drawn, beta, data):
     """v_piD <= V <= v*, increasing as beta falls; for large beta within span(q)^2/(8 beta (1 - gamma)) of v_piD.
