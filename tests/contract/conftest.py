@@ -68,7 +68,7 @@ def implementation(request: pytest.FixtureRequest) -> protocol.Implementation:
     try:
         return protocol.load(_specification(request.config))
     except ValueError as error:
-        raise pytest.UsageError(str(error)) from error
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture

@@ -21,11 +21,15 @@ PRECISIONS = {"f64": "1", "f32": "0"}
 CASES = [pytest.param(f, p, id=f"{f.id}-{p}") for f in FAULTS for p in PRECISIONS if p == "f64" or f.headline]
 
 
+def copy_of_deep(folder: pathlib.Path) -> pathlib.Path:
+    """Copy the package `deep` into `folder`."""
+    source = pathlib.Path(find_spec("deep").origin).parent
+    return shutil.copytree(source, folder / "deep", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def plant(fault: Fault, folder: pathlib.Path) -> pathlib.Path:
     """Copy the package `deep` into `folder` and edit it; returns the edited file."""
-    source = pathlib.Path(find_spec("deep").origin).parent
-    copy = shutil.copytree(source, folder / "deep", ignore=shutil.ignore_patterns("__pycache__"))
-    edited = copy / fault.file
+    edited = copy_of_deep(folder) / fault.file
     text = edited.read_text(encoding="utf-8")
     found = text.count(fault.old)
     assert found == 1, (
@@ -47,9 +51,9 @@ def test_ids_are_unique():
     assert len(ids) == len(set(ids)), f"repeated: {sorted({i for i in ids if ids.count(i) > 1})}"
 
 
-def run_contract(folder: pathlib.Path, tests: str, x64: str) -> subprocess.CompletedProcess[str]:
+def run_contract(folder: pathlib.Path, tests: str, x64: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The contract's `tests` against the copy of `deep` in `folder`."""
-    paths = [str(folder), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(folder), str(ROOT / "tests"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
@@ -58,9 +62,19 @@ def run_contract(folder: pathlib.Path, tests: str, x64: str) -> subprocess.Compl
         "HYPOTHESIS_PROFILE": "dev",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
     }
-    options = ["-x", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "--import-mode=importlib"]
+    options = [
+        "-x",
+        "-p",
+        "faults.no_shrinking",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--hypothesis-seed=0",
+        "--import-mode=importlib",
+    ]
     # Without the type checker's import hook: a fault must be noticed by its number.
-    command = [sys.executable, "-m", "pytest", "-o", "addopts=", *options, f"tests/contract/{tests}"]
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", *options, *arguments, f"tests/contract/{tests}"]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
@@ -79,3 +93,24 @@ def test_fault_is_caught(fault, precision, tmp_path):
         f"{fault.id} ({fault.what}): expected a row named {fault.names!r} to fail, saw {messages or output[-3000:]}"
     )
     assert not (tmp_path / "certificates").exists(), "a run on faulty code issued a certificate"
+
+
+@pytest.mark.slow
+def test_incomplete_run_issues_nothing(tmp_path):
+    """A green run of a part of the contract is no certificate, and says what was left out."""
+    copy_of_deep(tmp_path)
+    result = run_contract(tmp_path, "test_targets.py::test_soft_value", "1")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "no certificate: " in result.stdout, result.stdout[-1000:]
+    assert "was not selected" in result.stdout, result.stdout[-1000:]
+    assert not (tmp_path / "certificates").exists(), "an incomplete run issued a certificate"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("specification", ["deep.agent", "nowhere:thing", "deep.agent:nothing", "deep.agent:update"])
+def test_unknown_implementation(specification, tmp_path):
+    """One error that says what was expected and what was seen."""
+    copy_of_deep(tmp_path)
+    result = run_contract(tmp_path, "test_targets.py::test_soft_value", "1", "--implementation", specification)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR, result.stdout[-3000:]
+    assert result.stdout.count(f"--implementation {specification}: ") + result.stdout.count(repr(specification)) == 1

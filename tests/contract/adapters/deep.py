@@ -70,8 +70,8 @@ def squashed_log_prob(mean, log_std, pre_tanh):
 @jax.jit
 def _draw(mean, log_std, key):
     distribution = distributions.TanhNormal(mean, log_std)
-    action, log_prob = distribution.expect(key, lambda action, log_prob: (action, log_prob))
-    return action, log_prob, distribution.sample_pre_tanh(key)
+    *columns, log_prob = distribution.expect(key, lambda action, log_prob: (*action.T, log_prob))
+    return jnp.stack(columns, axis=-1), log_prob, distribution.sample_pre_tanh(key)
 
 
 def squashed_draw(mean, log_std, seed):
@@ -221,7 +221,7 @@ class ContinuousDeep:
         return types.AgentState(params, _optimizer_states(rates), jax.random.key(seed), jnp.zeros((), jnp.int32))
 
     def initial(self, seed: int, alpha: float) -> types.AgentState:
-        create = jax.jit(functools.partial(agent.create, self.learner), static_argnums=(1, 2))
+        create = jax.jit(functools.partial(agent.create, self.learner), static_argnums=(1, 2, 3))
         return create(jax.random.key(seed), 3, self.action_size, alpha)
 
     def noise(self, state: types.AgentState, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +235,7 @@ class ContinuousDeep:
     def run(self, variant, state: types.AgentState, batch: Batch, settings: Settings):
         """One update run as `variant` says: eager, jit, vmap or scan."""
         run = variant(self._two_results)
-        return run(types.Settings(*settings), state, types.Batch(*batch))
+        return run(types.Settings(*settings), state, types.Batch(*(jnp.asarray(field) for field in batch)))
 
     def learning_step(
         self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int
