@@ -92,6 +92,7 @@ def test_occupancies_that_are_none_are_refused(entry, value, message):
         policy_from_occupancy(mdp, np.zeros((2, 2)))
 
 
+@few
 @given(st.integers(1, 6), st.data())
 def test_stationary_distributions_are_accurate_in_every_entry(row, size, data):
     """Nearly decoupled chains included: entries of very different size keep their relative accuracy."""

@@ -64,6 +64,7 @@ def test_value_iteration_on_random_mdps(row, drawn: Drawn, solver):
         check_solution(row, "RL-34", solver, mdp, SOLVERS[solver], values)
 
 
+@few
 @given(mdps(max_states=3, max_actions=2))
 def test_optimal_values_dominate_every_policy(row, drawn: Drawn):
     """RL-05 by enumeration, without any solver: some deterministic policy is best in all states at once."""
@@ -134,6 +135,7 @@ def test_policy_iteration_returns_an_optimal_policy(row, drawn: Drawn):
     row("RL-08", "loss of the final policy", float(loss), bound, reason)
 
 
+@few
 @given(mdps(discounts=QUICK), st.data())
 def test_policies_improve(row, drawn: Drawn, data):
     """RL-08: a policy greedy for the values of another is at least as good, exactly."""

@@ -68,6 +68,7 @@ def test_soft_operator_contracts(row, drawn: Drawn, alpha, data):
     row("SAC-06", "contraction of the soft operator", moved, bound, reason)
 
 
+@few
 @given(mdps(), st.sampled_from(ALPHAS))
 def test_soft_values_lie_above_hard_ones_by_entropy(row, drawn: Drawn, alpha):
     mdp = drawn.mdp
@@ -86,6 +87,7 @@ def test_soft_values_lie_above_hard_ones_by_entropy(row, drawn: Drawn, alpha):
         )
 
 
+@few
 @given(mdps(), st.sampled_from(ALPHAS), st.data())
 def test_boltzmann_step_improves_any_policy(row, drawn: Drawn, alpha, data):
     """SAC-06: the soft values of the Boltzmann policy of Q_pi are at least those of pi."""
