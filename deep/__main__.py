@@ -224,7 +224,7 @@ def _keep_compiled_programs() -> None:
     import jax
     import platformdirs
 
-    if jax.config.jax_compilation_cache_dir is None and "JAX_ENABLE_COMPILATION_CACHE" not in os.environ:
+    if not {"JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"} & os.environ.keys():
         folder = Path(platformdirs.user_cache_dir("roer")) / "compiled" / _processor()
         jax.config.update("jax_compilation_cache_dir", str(folder))
 

@@ -16,7 +16,7 @@ Random keys: ``interact`` splits the state's key into (next, sample, act), ``upd
 into (next, target, actor); no key is used twice.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +91,7 @@ def update(learner: Learner, settings: Settings, state: AgentState, batch: Batch
     alpha = jnp.exp(params.log_alpha)
     metrics: Metrics = {}
 
-    def descend(name: str, loss_function, *, has_aux=False):
+    def descend(name: str, loss_function, *, has_aux=False) -> tuple[Any, Any, Any]:
         """Gradient step on the parameter group ``name`` alone."""
         (loss, aux), gradient = jax.value_and_grad(
             loss_function if has_aux else lambda p: (loss_function(p), None), has_aux=True
@@ -124,18 +124,18 @@ def update(learner: Learner, settings: Settings, state: AgentState, batch: Batch
 
     # 2 value and 3 weights
     value, value_optimizer, new_weight = params.value, optimizers.value, batch.weight
-    if learner.divergence is not None:
+    if (divergence := learner.divergence) is not None:
         data_q = jnp.min(networks.critic.apply(params.target_critic, batch.observation, batch.action), axis=0)
 
         def value_objective(value):
             v = networks.value.apply(value, batch.observation)
-            return losses.value_loss(v, data_q, settings.beta, learner.divergence, settings.value_cap, batch.mass)
+            return losses.value_loss(v, data_q, settings.beta, divergence, settings.value_cap, batch.mass)
 
         value, value_optimizer, _ = descend("value", value_objective)
         v = networks.value.apply(value, batch.observation)
         next_v = networks.value.apply(value, batch.next_observation)
         delta = losses.td_error(batch.reward, batch.terminated, v, next_v, settings.discount)
-        ratio, multiplier = weights.relaxed_ratio(learner.divergence, delta / settings.beta, batch.mass)
+        ratio, multiplier = weights.relaxed_ratio(divergence, delta / settings.beta, batch.mass)
         new_weight = weights.additive(batch.weight, ratio, settings.weight_rate)
         metrics |= {
             "values/v": jnp.sum(batch.mass * v),

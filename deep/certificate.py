@@ -62,9 +62,9 @@ def backend() -> str:
 
 def precision() -> str:
     """What this process computes in: "float64" with JAX_ENABLE_X64, else "float32"."""
-    import jax
+    import jax.numpy as jnp
 
-    return "float64" if jax.config.jax_enable_x64 else "float32"
+    return str(jnp.result_type(float))
 
 
 def directory() -> Path:

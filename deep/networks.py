@@ -7,7 +7,7 @@ same update runs on a finite decision process.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -19,11 +19,14 @@ LOG_STD_RANGE = (-20.0, 2.0)
 
 
 class Networks(NamedTuple):
-    """Modules of one agent: critic(s, a) -> (2, B), actor(s) -> distribution, value(s) -> (B,)."""
+    """Flax modules of one agent: critic(s, a) -> (2, B), actor(s) -> distribution, value(s) -> (B,).
 
-    critic: nn.Module
-    actor: nn.Module
-    value: nn.Module
+    Typed ``Any`` because Flax types what ``apply`` returns as a union with its mutable form, which is never asked for.
+    """
+
+    critic: Any
+    actor: Any
+    value: Any
 
 
 # Flax fixes parameters at float32; ``float`` follows JAX's default precision, so x64 checks run in float64.

@@ -69,17 +69,17 @@ class Divergence(abc.ABC):
         DomainError for a ratio outside, or NaN.
         """
         with np.errstate(over="ignore"):
-            return self._f(self._checked_ratio("f", ratio))[()]
+            return np.asarray(self._f(self._checked_ratio("f", ratio)))[()]
 
     def f_prime(self, ratio: Reals) -> Values:
         """f'(w) for ratios w in [0, cap], any shape; -inf at zero. DomainError for a ratio outside, or NaN."""
         with np.errstate(divide="ignore", over="ignore"):
-            return self._f_prime(self._checked_ratio("f_prime", ratio))[()]
+            return np.asarray(self._f_prime(self._checked_ratio("f_prime", ratio)))[()]
 
     def conjugate(self, y: Reals) -> Values:
         """f*(y) for y below the supremum, any shape; -f(0) at -inf. DomainError for an argument outside, or NaN."""
         with np.errstate(under="ignore", over="ignore"):
-            return self._conjugate(self._checked_argument("conjugate", y))[()]
+            return np.asarray(self._conjugate(self._checked_argument("conjugate", y)))[()]
 
     def ratio(self, y: Reals) -> Values:
         """(f*)'(y) for y below the supremum, any shape; 0 at -inf. DomainError for an argument outside, or NaN.
@@ -87,7 +87,7 @@ class Divergence(abc.ABC):
         A ratio beyond the largest float is returned as inf.
         """
         with np.errstate(under="ignore", over="ignore"):
-            return self._ratio(self._checked_argument("ratio", y))[()]
+            return np.asarray(self._ratio(self._checked_argument("ratio", y)))[()]
 
     def _checked_ratio(self, function: str, ratio: Reals) -> np.ndarray:
         w = np.asarray(ratio, dtype=np.float64)
