@@ -1,7 +1,7 @@
 r"""From TD errors to experience weights.
 
-    ratio      w*_b = (f*)'(delta_b / beta - nu),  nu such that the mean is one     (relaxed problem: KL-04, JS-04, JS-10)
-    recursion  w <- (1 - lambda) w + lambda w*                                      (additive; fixed point w*: PRI-02)
+    ratio      w*_b = (f*)'(delta_b / beta - nu),  nu such that the mean is one    (relaxed: KL-04, JS-04, JS-10)
+    recursion  w <- (1 - lambda) w + lambda w*                                     (additive; fixed point w*: PRI-02)
 
 The ratio is mean one over the batch; the public code's multiplicative recursion is a replicator
 map with another attractor (PRI-01) and is not this function.

@@ -312,9 +312,9 @@ def forty_digits(scale: float) -> Bound:
 def normal_trapezoid(points: int, reach: float) -> tuple[np.ndarray, float, str]:
     """Abscissae of the trapezoidal rule for integrals against a standard normal density, with the rule's error.
 
-    On `points` equally spaced abscissae in [-reach, reach], at step h, the error for a density times a function analytic
-    and bounded in a strip of half-width d is below `2 exp(-2 pi d / h) max + 2 Phi(-reach)` (Trefethen and Weideman 2014,
-    theorem 5.1). For the density itself the strip may be taken at its best width d = 2 pi / h: 2 exp(-2 pi^2 / h^2).
+    On `points` equally spaced abscissae in [-reach, reach], at step h, the error for a density times a function
+    analytic and bounded in a strip of half-width d is below `2 exp(-2 pi d / h) max + 2 Phi(-reach)` (Trefethen and
+    Weideman 2014, theorem 5.1). For the density itself the strip may be taken at its best width d = 2 pi / h: 2 exp(-2 pi^2 / h^2).
     """
     abscissae = np.linspace(-reach, reach, points)
     step = abscissae[1] - abscissae[0]
@@ -328,7 +328,7 @@ FALSE_ALARM = 1e-9
 
 
 def empirical_distribution(samples: int) -> Bound:
-    """Largest distance between a sample's distribution function and its law (Dvoretzky, Kiefer, Wolfowitz; Massart 1990).
+    """Largest distance between a sample's distribution function and its law (Dvoretzky-Kiefer-Wolfowitz, Massart 1990).
 
     P(distance > t) <= 2 exp(-2 n t^2) for every n: no asymptotics.
     """
@@ -337,7 +337,7 @@ def empirical_distribution(samples: int) -> Bound:
 
 
 def binomial_counts(samples: int, probability: float, counts: int) -> tuple[float, float, str]:
-    """The interval that each of `counts` binomial counts leaves with probability at most FALSE_ALARM / counts, exactly."""
+    """The interval that each of `counts` binomial counts leaves with probability <= FALSE_ALARM / counts, exactly."""
     from scipy.stats import binom
 
     share = FALSE_ALARM / counts / 2
@@ -346,14 +346,14 @@ def binomial_counts(samples: int, probability: float, counts: int) -> tuple[floa
 
 
 def normal_correlation(pairs: int, comparisons: int) -> Bound:
-    """Largest |r| that `pairs` independent normal pairs reach with probability FALSE_ALARM / comparisons (Student's t, exact)."""
+    """Largest |r| that `pairs` independent normal pairs reach with probability FALSE_ALARM / comparisons (exact)."""
     from scipy.stats import t as student
 
     quantile = student.isf(FALSE_ALARM / comparisons / 2, pairs - 2)
     bound = quantile / np.sqrt(pairs - 2 + quantile**2)
     return (
         float(bound),
-        f"exact law of the correlation of {pairs} pairs, {comparisons} pairs of draws, false alarm {FALSE_ALARM:g} in all",
+        f"exact law of the correlation of {pairs} pairs, {comparisons} comparisons, false alarm {FALSE_ALARM:g} in all",
     )
 
 
