@@ -314,7 +314,8 @@ def normal_trapezoid(points: int, reach: float) -> tuple[np.ndarray, float, str]
 
     On `points` equally spaced abscissae in [-reach, reach], at step h, the error for a density times a function
     analytic and bounded in a strip of half-width d is below `2 exp(-2 pi d / h) max + 2 Phi(-reach)` (Trefethen and
-    Weideman 2014, theorem 5.1). For the density itself the strip may be taken at its best width d = 2 pi / h: 2 exp(-2 pi^2 / h^2).
+    Weideman 2014, theorem 5.1). For the density itself the strip may be taken at its best width d = 2 pi / h:
+    2 exp(-2 pi^2 / h^2).
     """
     abscissae = np.linspace(-reach, reach, points)
     step = abscissae[1] - abscissae[0]
