@@ -39,35 +39,49 @@ DIVERGENCES = {
 }
 
 
+def compiled(function, **options):
+    """`jax.jit`, with NumPy arguments made JAX arrays first, as the signatures ask even where jit is off."""
+    run = jax.jit(function, **options)
+
+    def arrays(tree):
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree)
+
+    @functools.wraps(function)
+    def call(*arguments, **named):
+        return run(*arrays(arguments), **arrays(named))
+
+    return call
+
+
 # -- formulas --------------------------------------------------------------------------------------------------------
 
 
-@jax.jit
+@compiled
 def critic_gradient(q, target, weight, mass):
     return jax.grad(losses.critic_loss)(q, target, weight, mass)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled, static_argnums=0)
 def value_gradient(divergence, value, q, beta, cap, mass):
     return jax.grad(losses.value_loss)(value, q, beta, DIVERGENCES[divergence], cap, mass)
 
 
-@jax.jit
+@compiled
 def temperature_gradient(log_alpha, log_prob, target_entropy):
     return jax.grad(losses.temperature_loss)(log_alpha, log_prob, target_entropy)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled, static_argnums=0)
 def ratio(divergence, z, mass):
     return weights.relaxed_ratio(DIVERGENCES[divergence], z, mass)
 
 
-@jax.jit
+@compiled
 def squashed_log_prob(mean, log_std, pre_tanh):
     return distributions.TanhNormal(mean, log_std).log_prob(pre_tanh)
 
 
-@jax.jit
+@compiled
 def _draw(mean, log_std, key):
     distribution = distributions.TanhNormal(mean, log_std)
     *columns, log_prob = distribution.expect(key, lambda action, log_prob: (*action.T, log_prob))
@@ -78,12 +92,12 @@ def squashed_draw(mean, log_std, seed):
     return _draw(mean, log_std, jax.random.key(seed))
 
 
-@jax.jit
+@compiled
 def squashed_mode(mean, log_std):
     return distributions.TanhNormal(mean, log_std).mode()
 
 
-@functools.partial(jax.jit, static_argnames="critic")
+@functools.partial(compiled, static_argnames="critic")
 def actor_gradient(mean, log_std, noise, alpha, critic, mass):
     """The gradient of the actor's loss with the given noise in place of the generator's."""
 
@@ -155,7 +169,7 @@ class TabularDeep:
 
             return jax.lax.fori_loop(0, steps, once, (state, batch.weight))
 
-        self._iterate = jax.jit(iterate)  # one compilation for single updates and for long runs
+        self._iterate = compiled(iterate)  # one compilation for single updates and for long runs
 
     def state(self, tables: Tables, rates: Rates) -> types.AgentState:
         def wrapped(table):
@@ -199,9 +213,9 @@ class ContinuousDeep:
         self.action_size = action_size
         learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, DIVERGENCES[divergence])
         self.learner = learner
-        self._interact = jax.jit(functools.partial(agent.interact, learner), static_argnums=1)
+        self._interact = compiled(functools.partial(agent.interact, learner), static_argnums=1)
         self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
-        self._jitted = jax.jit(self._two_results)
+        self._jitted = compiled(self._two_results)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
         def stack(dense):
@@ -284,10 +298,10 @@ class ReplayDeep:
     """The ring buffer; transition k stores k, k + 1/4, -k, k + 1/2 and its parity, no field passing for another."""
 
     create = staticmethod(lambda capacity: replay.create(capacity, 2, 1))
-    _insert = staticmethod(jax.jit(replay.insert))
-    _sample = staticmethod(jax.jit(replay.sample_indices, static_argnums=2))
-    _gather = staticmethod(jax.jit(replay.gather))
-    _set = staticmethod(jax.jit(replay.set_weights))
+    _insert = staticmethod(compiled(replay.insert))
+    _sample = staticmethod(compiled(replay.sample_indices, static_argnums=2))
+    _gather = staticmethod(compiled(replay.gather))
+    _set = staticmethod(compiled(replay.set_weights))
 
     def insert(self, buffer, number: int):
         fields = self.fields(number)
@@ -399,15 +413,15 @@ def learning_stream(steps: int, seed: int) -> LearningStream:
 
 implementation = Implementation(
     name="deep",
-    soft_value=jax.jit(losses.soft_value),
-    critic_target=jax.jit(losses.critic_target),
-    td_error=jax.jit(losses.td_error),
+    soft_value=compiled(losses.soft_value),
+    critic_target=compiled(losses.critic_target),
+    td_error=compiled(losses.td_error),
     critic_gradient=critic_gradient,
     value_gradient=value_gradient,
     temperature_gradient=temperature_gradient,
     ratio=ratio,
-    blend=jax.jit(weights.additive),
-    polyak=jax.jit(agent.polyak),
+    blend=compiled(weights.additive),
+    polyak=compiled(agent.polyak),
     squashed_log_prob=squashed_log_prob,
     squashed_draw=squashed_draw,
     squashed_mode=squashed_mode,
