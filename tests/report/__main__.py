@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         print(
             f"expected a tox session in {options.source / 'session.json'}, saw {type(problem).__name__}: {problem}\n"
-            "toxfile.py writes it when tox starts the report: run `tox run`, not this module by hand",
+            "toxfile.py writes it when tox starts the report: run `tox run-parallel`, not this module by hand",
             file=sys.stderr,
         )
         return 2
