@@ -133,6 +133,7 @@ def test_a_test_that_fails_without_a_broken_row_vouches_for_none(run):
     status, _, text = run()
     assert status == 1
     assert "✗ 1.0e-12 ≤ 1.0e-10" in text
+    assert "what it measured holds, but the test that measured it failed" in text
     assert "TypeError: no such leaf" in text
 
 
