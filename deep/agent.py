@@ -186,7 +186,9 @@ def interact(
     ``observation`` is where the next action is needed: the successor, or the first observation after a reset.
     """
     key, sample_key, act_key = jax.random.split(state.key, 3)
-    replay = insert(replay, transition)
+    # Always true, but not at compile time: written straight into the program, the insertion is fused into the gather
+    # that follows, and XLA then copies the whole buffer at every step to have it before and after.
+    replay = jax.lax.cond(replay.head < replay.reward.shape[0], insert, lambda replay, _: replay, replay, transition)
     indices = sample_indices(sample_key, replay, batch_size)
     state, new_weight, metrics = update(learner, settings, state._replace(key=key), gather(replay, indices))
     if learner.divergence is not None:

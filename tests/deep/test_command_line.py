@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -193,3 +194,29 @@ def test_a_missing_extra_is_named(run, monkeypatch):
     status, _, error = run("train", "InvertedPendulum-v5")
     assert status == 1
     assert 'deep needs tyro, which this environment lacks: pip install "roer[deep]"' in error
+
+
+@pytest.mark.parametrize("how", ["-m deep", "roer-train", "import"])
+def test_without_jax_there_is_one_line(tmp_path, how):
+    """An interpreter that finds deep but not JAX: isolated from what is installed here."""
+    (tmp_path / "deep").symlink_to(Path(command_line.__file__).parent)
+    script = {
+        "-m deep": ["-m", "deep", "train"],
+        "roer-train": [str(tmp_path / "roer-train")],
+        "import": ["-c", "import deep"],
+    }[how]
+    (tmp_path / "roer-train").write_text("from deep.__main__ import main\nmain()\n")
+    done = subprocess.run(
+        [sys.executable, "-S", *script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    said = 'deep needs jax, flax, optax, which this environment lacks: pip install "roer[deep]"\n'
+    assert done.returncode == 1
+    if how == "import":
+        assert done.stderr.endswith(f"ModuleNotFoundError: {said}")
+    else:
+        assert done.stderr == f"error: {said}"

@@ -1,6 +1,7 @@
 """The run as a state machine: what it stores, how often it learns, that evaluating it and saving it change nothing."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -234,6 +235,19 @@ def test_bad_actions_are_not_taken(tiny):
     run.advance()  # the action of this step was drawn before
     with pytest.raises(Diverged, match=r"the policy's action is \[nan\] at step 105"):
         run.advance()
+
+
+def test_the_buffer_is_updated_in_place(row, tiny):
+    """No copy of an array with a slot for each transition: at a million slots one costs more than the whole update."""
+    slots = 4999
+    run = begin(tiny(steps=5000, buffer_size=slots))
+    program = run._programs.interact.lower(
+        run.settings, run.state, run.replay, np.zeros(3 * 4 + 1 + 2, run._dtype)
+    ).compile()
+    text = program.as_text()
+    assert f"[{slots}," in text, "the program was expected to name the buffer's shape"
+    copies = [line.strip() for line in text.splitlines() if re.search(rf"\[{slots}[,\]]\S* copy(-start)?\(", line)]
+    row.exact("RB-INPLACE", "copies of the buffer in a step", copies == [], "; ".join(copies))
 
 
 def test_the_tabular_learner_runs_on_a_decision_process(row, tiny):
