@@ -180,6 +180,8 @@ def make(identifier: str) -> Environment:
         remedy = 'pip install "roer[deep]"' if "mujoco" in str(error).lower() else _first_line(error)
         raise InvalidEnvironment(f"{identifier}: its simulator is not installed: {remedy}") from error
     except (gymnasium.error.Error, ImportError) as error:
+        if isinstance(error, ModuleNotFoundError) and identifier in gymnasium.registry:
+            raise InvalidEnvironment(f"{identifier} needs {error.name}, which is not installed") from error
         known = _listed(nearest(identifier))
         raise InvalidEnvironment(
             f"unknown environment {identifier!r}: {_first_line(error)} Nearest known ids: {known}"
