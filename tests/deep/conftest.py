@@ -21,11 +21,19 @@ def _compiled():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_of_the_user(tmp_path_factory):
+    """No certificate and no cache of compiled programs from outside, for fixtures that outlive one test as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROER_CERTIFICATES", str(tmp_path_factory.mktemp("certificates")))
+        patch.setenv("JAX_ENABLE_COMPILATION_CACHE", os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "0"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _apart(monkeypatch, tmp_path):
-    """Neither read nor write what belongs to the user: certificates, the cache of compiled programs."""
+    """Each test has certificates and a working directory of its own."""
     monkeypatch.setenv("ROER_CERTIFICATES", str(tmp_path / "certificates"))
-    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "0"))
     monkeypatch.chdir(tmp_path)
 
 
