@@ -176,7 +176,7 @@ def float_integers(values: np.ndarray) -> tuple[list[int], int]:
     mantissa, exponent = np.frexp(values)
     digits = np.ldexp(mantissa, 53).astype(np.int64).tolist()
     shifts = (exponent - 53).tolist()
-    lowest = min(0, *shifts)
+    lowest = min([0, *shifts])
     numerators = [digit << (shift - lowest) for digit, shift in zip(digits, shifts, strict=True)]
     common = math.gcd(1 << -lowest, *numerators)
     return [numerator // common for numerator in numerators], (1 << -lowest) // common
