@@ -1,12 +1,12 @@
 r"""Rigorous enclosures of what no rational can be: soft values and relaxed weights, by ball arithmetic.
 
-Arb (F. Johansson, IEEE Trans. Comput. 66, 2017; the `exact` extra) encloses exp and log to any precision. Nothing here
-trusts a float: what float64 found is only where the search starts, and every enclosure follows from signs and residuals
+Arb (F. Johansson, IEEE Trans. Comput. 66, 2017; the `exact` extra) encloses exp and log to any precision. No float is
+trusted here: what float64 found is only where the search starts, and every enclosure follows from signs and residuals
 evaluated in balls on the exact data.
 
 * Values: with `T` any of the soft operators and `|T v - v| <= e` in balls, `|v* - v| <= e / (1 - gamma rho)`, where
-  `rho` is the largest row sum, a rational. Corrections `(I - gamma P_pi)^-1 (T v - v)` are solved in float64: each gains
-  about as many digits as float64 has.
+  `rho` is the largest row sum, a rational. Corrections `(I - gamma P_pi)^-1 (T v - v)` are solved in float64: each
+  gains about as many digits as float64 has.
 * Weights: `E_D (f*)'(z - nu)` decreases in `nu`, so two certain signs enclose the multiplier.
 """
 
@@ -106,7 +106,7 @@ def enclose_policy_values(
 
     Needs python-flint. ValueError for a policy that is none of the process.
     """
-    arb = import_flint().arb
+    arb: Any = import_flint().arb
     floats = nearest_floats(process)
     start = evaluate_policy(floats, policy, alpha)
 
@@ -114,12 +114,13 @@ def enclose_policy_values(
         results = []
         for line, law in zip(q, policy, strict=True):
             masses = [(entry, arb(float(p))) for entry, p in zip(line, law, strict=True) if p]
-            results.append(sum((p * (entry - arb(alpha) * p.log()) for entry, p in masses), start=arb(0)))
+            terms = [p * (entry - arb(alpha) * p.log()) for entry, p in masses]
+            results.append(sum(terms, start=arb(0)))
         return results
 
     sums = [_row_sum(process, pair) * Fraction(float(p)) for pair, p in enumerate(policy.flat)]
     width = process.n_actions
-    widest = max(sum(sums[state * width : (state + 1) * width]) for state in range(process.n_states))
+    widest = max(sum(sums[state * width : (state + 1) * width], Fraction(0)) for state in range(process.n_states))
     return _enclose(process, operator, start.values, policy, widest, bits)
 
 
@@ -269,7 +270,7 @@ def _ball(value: Fraction) -> Any:
 
 
 def _end(ball: Any, which: str) -> Fraction:
-    """The lower or upper end of a ball, outward, as a rational; what is below 2^-16384 in size is moved to it or to 0."""
+    """The lower or upper end of a ball, outward, as a rational; sizes below 2^-16384 become that or 0."""
     mantissa, exponent = (int(part) for part in getattr(ball, which)().man_exp())
     if mantissa and mantissa.bit_length() + exponent < -_TINY_BITS:  # exp(-1e10) has no place in a Fraction
         outward = mantissa > 0 if which == "upper" else mantissa < 0

@@ -7,7 +7,6 @@ Where one is violated the policy is improved and the solve repeated; exact polic
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -119,7 +118,9 @@ class Certificate:
     def __repr__(self) -> str:
         decided, states = int(self.decided.sum()), len(self.lower)
         kind = self.kind.name.lower().replace("_", " ")
-        return f"Certificate({kind}, error <= {self.error_bound:.1e}, best action proved in {decided} of {states} states)"
+        return (
+            f"Certificate({kind}, error <= {self.error_bound:.1e}, best action proved in {decided} of {states} states)"
+        )
 
 
 def certify(
@@ -167,8 +168,8 @@ def candidate_actions(
 ) -> Bool[np.ndarray, "S A"]:
     """The actions that `enclosed`, bounds on `v* - offset - deviation`, do not prove to be suboptimal.
 
-    From `v + l <= v* <= v + h` follow `q* <= q_v + gamma rho h` and `v* = T v* >= T v + gamma rho' l`, with the row sums
-    that make either weakest. An action whose upper bound is below the lower bound of its state is not optimal.
+    From `v + l <= v* <= v + h` follow `q* <= q_v + gamma rho h` and `v* = T v* >= T v + gamma rho' l`, with the row
+    sums that make either weakest. An action whose upper bound is below the lower bound of its state is not optimal.
     """
     local = np.where(mdp.available, bounds.lookahead(mdp, deviation, offset), 0.0)
     if not np.isfinite(enclosed.error) or not np.isfinite(local).all():
@@ -226,8 +227,8 @@ def occupancy_measure_exactly(
 ) -> tuple[tuple[Fraction, ...], ...]:
     """The rational discounted occupancy `(S, A)` of `policy`, whose floats are taken exactly (OCC-01, OCC-02).
 
-    `rho = (1 - gamma) mu0 + gamma P_pi^T rho`, `d = rho pi`. Sizes as in `solve_exactly`. ValueError if `policy` is none
-    of this process.
+    `rho = (1 - gamma) mu0 + gamma P_pi^T rho`, `d = rho pi`. Sizes as in `solve_exactly`. ValueError if `policy`
+    is none of this process.
     """
     check_policy(policy, process.available)
     _check_size(process, limit)
@@ -261,10 +262,10 @@ def _check_size(process: MDP | RationalMDP, limit: int | None) -> None:
     if process.n_states > allowed:
         kind = "float64" if isinstance(process, MDP) else "rational"
         raise ValueError(
-            f"an exact solve of {process.n_states} states with {kind} data: expected at most {allowed}. The integers of "
-            f"a solution grow with the number of states, and time like its cube: {usual} take seconds. Pass "
-            f"limit={process.n_states} if you can wait, or use certify(mdp, solution), whose float64 bound is rigorous "
-            "at any size."
+            f"an exact solve of {process.n_states} states with {kind} data: expected at most {allowed}. The integers "
+            f"of a solution grow with the number of states, and time like its cube: {usual} take seconds. Pass "
+            f"limit={process.n_states} if you can wait, or use certify(mdp, solution), whose float64 bound is "
+            "rigorous at any size."
         )
 
 

@@ -48,7 +48,7 @@ class RationalMDP:
     * `available`: `(S, A)` booleans, all true if not given; rows and rewards of unavailable pairs are ignored.
 
     Numbers are anything that `Fraction` reads. Rows must sum to one *exactly*. Raises `InvalidMDP`, naming state and
-    action. `rewards` and `initial` are stored as object arrays of `Fraction`; `nearest` is the MDP of the nearest floats.
+    action. `rewards` and `initial` are stored as object arrays of `Fraction`; `nearest` is the `MDP` of nearest floats.
     """
 
     rows: tuple[dict[int, Fraction], ...]  # pair s*A + a -> {next state: probability}

@@ -179,8 +179,8 @@ def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> t
     enclose the optimum. The dual is taken at the nu found. The primal is taken at the ratios moved to mean one exactly:
     scaled down, or mixed with the cap (scaled up, where there is none), which keeps them in the domain of f.
 
-    With errors `e_P` and `e_D` of the two computed values `P` and `D`, the optimum lies between `P - e_P` and `D + e_D`:
-    it is within `max(D - P, 0) + max(e_P, e_D)` of both, the larger of the errors and not their sum.
+    With errors `e_P` and `e_D` of the computed values `P` and `D`, the optimum lies between `P - e_P` and `D + e_D`: it
+    is within `max(D - P, 0) + max(e_P, e_D)` of both, the larger of the errors and not their sum.
     """
     arguments, x, divergence = root.arguments, root.x, root.arguments.divergence
     if not np.any(arguments.offsets):

@@ -1,4 +1,4 @@
-"""Rational processes: what is refused, what floats were meant to be, and exact linear algebra with and without flint."""
+"""Rational processes: what is refused, what floats were meant to be; exact linear algebra with and without flint."""
 
 from fractions import Fraction
 
@@ -38,12 +38,12 @@ def test_numbers_are_stored_as_they_were_meant():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"transitions": [[[1 / 3, 1 / 3, 1 / 3]], *[[row] for row in THIRDS[1:]]]}, r"state 0, action 0 sum to .*exactly 1"),
-        ({"transitions": [[{0: 2, 1: -1}], [{1: 1}], [{2: 1}]]}, r"state 0, action 0 -> 1 is -1: expected a number >= 0"),
+        ({"transitions": [[[1 / 3] * 3], *[[row] for row in THIRDS[1:]]]}, r"state 0, action 0 sum to .*exactly 1"),
+        ({"transitions": [[{0: 2, 1: -1}], [{1: 1}], [{2: 1}]]}, r"action 0 -> 1 is -1: expected a number >= 0"),
         ({"transitions": [[{3: 1}], [{1: 1}], [{2: 1}]]}, r"-> 3 is 1: expected .* a state below 3"),
         ({"transitions": [[[1]], [[0, 1, 0]], [[0, 0, 1]]]}, r"state 0, action 0 has 1 probabilities: expected S = 3"),
         ({"transitions": [[row] for row in THIRDS[:2]]}, r"transitions has 2 states .*expected \(S, A\) = \(3, 1\)"),
-        ({"rewards": [[1], [float("nan")], [2]]}, r"the reward of state 1, action 0 is nan: expected a rational number"),
+        ({"rewards": [[1], [float("nan")], [2]]}, r"reward of state 1, action 0 is nan: expected a rational number"),
         ({"rewards": [[1], ["one"], [2]]}, r"is 'one': expected a rational number"),
         ({"discount": 1}, r"discount is 1\.0: expected 0 <= discount < 1"),
         ({"discount": "99 percent"}, r"the discount is '99 percent'"),
