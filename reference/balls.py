@@ -91,7 +91,7 @@ def enclose_soft_values(
         for line, law in zip(q, weights, strict=True):
             taken = [(entry, mass) for entry, mass in zip(line, law, strict=True) if mass]
             top = max(entry.mid() for entry, _ in taken)
-            total = sum((_ball(mass) * ((entry - top) / arb(alpha)).exp() for entry, mass in taken), start=arb(0))
+            total: Any = sum((_ball(mass) * ((entry - top) / arb(alpha)).exp() for entry, mass in taken), start=arb(0))
             results.append(top + arb(alpha) * total.log())
         return results
 
