@@ -232,13 +232,12 @@ def _bracket(
         low, high = (middle, high) if seen > 0 else (low, middle)
     else:
         return low, high
-    inner = middle  # the sign here cannot be told: move both ends towards it as far as signs go
+    # The sign in the middle cannot be told, for instance on a plateau: bring either end to where it just can.
+    left = right = middle
     for _ in range(bits):
-        nearer, farther = (low + inner) / 2, (high + inner) / 2
-        moved_low, moved_high = sign(nearer) > 0, sign(farther) < 0
-        low, high = (nearer if moved_low else low), (farther if moved_high else high)
-        if not (moved_low or moved_high):
-            break
+        nearer, farther = (low + left) / 2, (high + right) / 2
+        low, left = (nearer, left) if sign(nearer) > 0 else (low, nearer)
+        high, right = (farther, right) if sign(farther) < 0 else (high, farther)
     return low, high
 
 

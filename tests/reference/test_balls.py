@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tolerances_exact
 from exact import fractions
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import Drawn, few, mdps, policies, weighted_data
+from strategies import Drawn, WeightedData, few, mdps, policies, weighted_data
 
 from reference import rational
 from reference.balls import Enclosure, enclose_policy_values, enclose_soft_values, enclose_weights
@@ -75,6 +75,7 @@ def test_gumbel_values_under_a_uniform_policy_are_shifted_soft_values(row, drawn
 
 @pytest.mark.parametrize("generator", GENERATORS, ids=repr)
 @few
+@example(case=WeightedData(np.array([0.0, 1.0]), np.array([0.5, 0.5]), 1e-5))  # a plateau, for a cap of 2
 @given(case=weighted_data())
 def test_relaxed_problem_is_enclosed(row, generator, case):
     """Weights, multiplier and value against bisection on 60 digits (KL-04, JS-04, JS-10, FD-03)."""
