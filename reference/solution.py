@@ -37,7 +37,7 @@ class Solution:
     * `status`: how the run ended; `iterations`: how many steps it took; `solver`: which solver ran.
     * `offset`, `deviation` `(S,)`: the same values before they were rounded to one float each, `offset + deviation`.
       For discounts near one their common part is large: differences of `values` carry its rounding, differences of
-      `deviation` do not, and neither does what is certified from the two (`reference.exact.certify`).
+      `deviation` do not, and neither does what is certified from the two (`reference.certificate.certify`).
     """
 
     values: Float64[np.ndarray, " S"]

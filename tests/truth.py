@@ -25,9 +25,10 @@ from exact import Exact, fractions
 
 from reference import library
 from reference.balls import enclose_policy_values, enclose_soft_values, enclose_weights
+from reference.certificate import certify
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy
-from reference.exact import certify, solve_exactly
+from reference.exact import solve_exactly
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
 from reference.planning import PolicyIteration, ValueIteration

@@ -12,10 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import Drawn, few, mdps, policies, vectors
 
+from reference.certificate import CertificateKind, certify
 from reference.exact import (
     FLOAT_STATES,
-    CertificateKind,
-    certify,
     evaluate_policy_exactly,
     occupancy_measure_exactly,
     solve_exactly,
