@@ -36,11 +36,16 @@ from reference.certify import ELEMENTARY
 from reference.divergence import KL, RELATIVE_ACCURACY, Divergence, Reals
 from reference.multiplier import solve_multiplier
 from reference.rounding import UNIT_ROUNDOFF, gamma_n
-from reference.weights import Weights, effective_sample_size, optimal_weights
+from reference.weights import Weights, optimal_weights
 
-__all__ = ["InfeasibleTarget", "Temperature", "beta_bracket", "beta_for_effective_sample_fraction", "beta_for_kl",
-           "beta_for_perplexity_fraction", "effective_sample_elasticity", "effective_sample_floor", "perplexity",
-           "perplexity_elasticity"]  # fmt: skip
+__all__ = [
+    "InfeasibleTarget",
+    "Temperature",
+    "beta_bracket",
+    "beta_for_effective_sample_fraction",
+    "beta_for_kl",
+    "beta_for_perplexity_fraction",
+]
 
 _OUTWARD = 2.0**-40  # relative slack of closed forms, which take far fewer than 2**12 roundings
 _WARMEST = 1e300  # and no beta above this one is tried
@@ -101,9 +106,7 @@ def beta_for_perplexity_fraction(
     return _meet(_PERPLEXITY, advantage, behavior, fraction, divergence)
 
 
-def beta_for_kl(
-    advantage: Reals, behavior: Reals, radius: float, divergence: Divergence | None = None
-) -> Temperature:
+def beta_for_kl(advantage: Reals, behavior: Reals, radius: float, divergence: Divergence | None = None) -> Temperature:
     """The beta at which KL(d || D) is `radius`, in nats: for KL weights the multiplier of REPS (BET-01).
 
     InfeasibleTarget unless 0 < radius < its limit at beta = 0, for uncapped generators -log D(argmax A). Raises
@@ -112,9 +115,7 @@ def beta_for_kl(
     return _meet(_KL, advantage, behavior, radius, divergence)
 
 
-def beta_bracket(
-    advantage: Reals, behavior: Reals, fraction: float, perplexity: bool = False
-) -> tuple[float, float]:
+def beta_bracket(advantage: Reals, behavior: Reals, fraction: float, perplexity: bool = False) -> tuple[float, float]:
     """Proven bounds on the beta of KL weights for an effective sample fraction, or a perplexity fraction (BET-03).
 
     With D* = D(argmax A), the gap between the two largest advantages, and the range R of all,
@@ -129,43 +130,6 @@ def beta_bracket(
     signal = _PERPLEXITY if perplexity else _SAMPLES
     _check_feasible(signal, data, fraction, KL())
     return _bracket(signal, data, fraction)
-
-
-def perplexity(weights: Reals, behavior: Reals) -> float:
-    """n exp(-KL(d || D)) for d proportional to `weights` D and n entries with data; exp(entropy) if D is uniform.
-
-    At least the effective sample size and at most n (ESS-01); invariant to scaling of the weights.
-    """
-    effective_sample_size(weights, behavior)  # checks both
-    law = np.asarray(behavior, dtype=np.float64)
-    support = law > 0.0
-    law, w = law[support], np.asarray(weights, dtype=np.float64)[support]
-    w = w / w.max()
-    w = w / (math.fsum(law * w) / math.fsum(law))
-    return len(w) * math.exp(-math.fsum(law * np.asarray(KL().f(w))) / math.fsum(law))
-
-
-def effective_sample_floor(spread: float, beta: float) -> float:
-    """1/cosh^2(R/(2 beta)) <= ESS/n for KL weights of advantages with range R (Kantorovich, BET-04)."""
-    half = 0.5 * spread / beta
-    return 1.0 / math.cosh(half) ** 2 if half < 300.0 else 0.0
-
-
-def effective_sample_elasticity(advantage: Reals, behavior: Reals, beta: float) -> float:
-    """d log ESS / d log beta = 2 t (m(2t) - m(t)) >= 0 of KL weights, t = 1/beta, m the tilted mean of A (ESS-02)."""
-    data = _Data.of(advantage, behavior)
-    gaps = (data.advantage - data.advantage.max()) / beta
-    once, twice = data.law * np.exp(gaps), data.law * np.exp(2.0 * gaps)
-    return 2.0 * (math.fsum(twice * gaps) / math.fsum(twice) - math.fsum(once * gaps) / math.fsum(once))
-
-
-def perplexity_elasticity(advantage: Reals, behavior: Reals, beta: float) -> float:
-    """d log perplexity / d log beta = Var_d(A)/beta^2 of KL weights, d their distribution (ESS-14)."""
-    data = _Data.of(advantage, behavior)
-    gaps = (data.advantage - data.advantage.max()) / beta
-    tilted = data.law * np.exp(gaps)
-    mean = math.fsum(tilted * gaps) / math.fsum(tilted)
-    return math.fsum(tilted * (gaps - mean) ** 2) / math.fsum(tilted)
 
 
 class _Signal(NamedTuple):
@@ -257,8 +221,8 @@ def _check_feasible(signal: _Signal, data: _Data, target: float, divergence: Div
     """The radius of a target that some temperature reaches; InfeasibleTarget otherwise."""
     if data.spread == 0.0:
         raise InfeasibleTarget(
-            f"{signal.name} {target:g}: all advantages are {data.advantage[0]:g}, so every temperature gives weights of "
-            "one; expected advantages that differ"
+            f"{signal.name} {target:g}: all advantages are {data.advantage[0]:g}, so weights are one at every "
+            "temperature; expected advantages that differ"
         )
     coldest = data.mean(signal.phi(_coldest(data, divergence)))
     limits = sorted((signal.target(coldest), signal.target(0.0)))
@@ -305,9 +269,7 @@ def _bracket(signal: _Signal, data: _Data, target: float) -> tuple[float, float]
     return low, high
 
 
-def _search(
-    signal: _Signal, data: _Data, divergence: Divergence, radius: float, bracket: tuple[float, float]
-) -> float:
+def _search(signal: _Signal, data: _Data, divergence: Divergence, radius: float, bracket: tuple[float, float]) -> float:
     """A float next to the root, by Brent's method on log E phi(w) as a function of log beta, nearly a straight line.
 
     `bracket` is proved for KL weights; for others it is where widening starts.
@@ -329,8 +291,8 @@ def _search(
         return math.exp(low)
     if excess(high) >= 0.0:
         return math.exp(high)
-    root = optimize.brentq(excess, low, high, xtol=4.0 * UNIT_ROUNDOFF, rtol=8.0 * UNIT_ROUNDOFF)
-    return math.exp(float(root))
+    tight = {"xtol": 4.0 * UNIT_ROUNDOFF, "rtol": 8.0 * UNIT_ROUNDOFF}
+    return math.exp(optimize.root_scalar(excess, method="brentq", bracket=(low, high), **tight).root)
 
 
 def _ratios(data: _Data, divergence: Divergence, beta: float) -> Float64[np.ndarray, " N"]:
