@@ -80,18 +80,18 @@ class LQRSolution:
     covariance_error: float
     status: Status
 
-    def value(self, state: Float64[np.ndarray, "*batch n"]) -> Float64[np.ndarray, "*batch"]:
+    def value(self, state: Float64[np.ndarray, "*batch n"]) -> np.float64 | Float64[np.ndarray, "*batch"]:
         """V(x), off by at most `error_at(x)` and the rounding of this sum."""
         return self.constant - np.einsum("...i,ij,...j->...", state, self.P, state)
 
     def q(
         self, state: Float64[np.ndarray, "*batch n"], action: Float64[np.ndarray, "*batch m"]
-    ) -> Float64[np.ndarray, "*batch"]:
+    ) -> np.float64 | Float64[np.ndarray, "*batch"]:
         """Q(x, u)."""
         pair = np.concatenate([state, action], axis=-1)
         return self.q_constant - np.einsum("...i,ij,...j->...", pair, self.H, pair)
 
-    def error_at(self, state: Float64[np.ndarray, "*batch n"]) -> Float64[np.ndarray, "*batch"]:
+    def error_at(self, state: Float64[np.ndarray, "*batch n"]) -> np.float64 | Float64[np.ndarray, "*batch"]:
         """Bound on the error of V(x): `value_error` |x|^2 + `constant_error`."""
         return self.value_error * np.square(state).sum(axis=-1) + self.constant_error
 

@@ -142,7 +142,7 @@ def test_printed_numbers():
 
 
 def test_printed_law_runs_to_a_bound_and_stays(row):
-    """ESS-04: 0.97 beta* reaches 10^-3 in 130 steps, 1.03 beta* reaches 10 in 81; orbits are monotone, bounds absorb."""
+    """ESS-04: 0.97 beta* reaches 10^-3 in 130 steps, 1.03 beta* reaches 10 in 81; monotone, and bounds absorb."""
     law = FeedbackLaw(N / 2)
     rest = beta_for_effective_sample_fraction(GAUSSIAN, np.full(N, 1 / N), 0.5).beta
     for share, steps, end in ((0.97, 130, law.beta_min), (1.03, 81, law.beta_max)):
