@@ -312,18 +312,19 @@ def test_flat_below_the_gap(row):
         beta_for_effective_sample_fraction(advantage, law, 0.5, ClippedChiSquare())
 
 
-def test_a_plateau_in_the_middle_is_returned_whole(row):
-    """A cap of 2, thirds of the mass: w = (2, 1, 0) for every beta <= 1: top capped, bottom cut, the middle alone."""
-    found = beta_for_effective_sample_fraction([2.0, 1.0, 0.0], THIRD, 0.9, ClippedChiSquare(2.0))
-    row("ESS-11", "capped chi-square", abs(found.achieved - 0.9), found.achieved_error + 2.0**-53, "certified")
-    with pytest.raises(InfeasibleTarget, match=r"strictly between 0\.6"):
-        beta_for_effective_sample_fraction([2.0, 1.0, 0.0], THIRD, 0.6, ClippedChiSquare(2.0))
-    # Two more levels below the cap: the middle level holds its weight over [1/2, 1] in the law (1/8, 1/2, 1/4, 1/8).
+def test_flat_under_a_cap(row):
+    """Chi-square under a cap of 2: (2, 3/2, 0, 0) for every beta <= 8/3, where the third entry gets its first weight.
+
+    With the second ratio at 3/2, the third is 1 + 1/2 - 4/beta, cut at 0 up to beta = 8/3.
+    """
     law, advantage = np.array([0.125, 0.5, 0.25, 0.125]), np.array([10.0, 5.0, 1.0, 0.0])
-    cap = 2.0
-    on_plateau = 1.0 / (law @ np.array([cap, 1.5, 0.0, 0.0]) ** 2)
-    found = beta_for_effective_sample_fraction(advantage, law, on_plateau + 2.0**-30, ClippedChiSquare(cap))
-    row("ESS-11", "beside a plateau", abs(found.achieved - found.target), found.achieved_error + 2.0**-53, "certified")
+    flat = 1.0 / float(law @ np.array([2.0, 1.5, 0.0, 0.0]) ** 2)
+    with pytest.raises(InfeasibleTarget, match=r"strictly between 0\.61"):
+        beta_for_effective_sample_fraction(advantage, law, flat, ClippedChiSquare(2.0))
+    found = beta_for_effective_sample_fraction(advantage, law, flat + 2.0**-20, ClippedChiSquare(2.0))
+    row.exact("ESS-11", "beta above the flat region", found.high > 8 / 3, f"{found}")
+    error = abs(found.achieved - found.target)
+    row("ESS-11", "capped chi-square target met", error, found.achieved_error + 2.0**-53, "certified, and one rounding")
 
 
 @pytest.mark.parametrize(
