@@ -40,10 +40,10 @@ from reference.planning import PolicyIteration as PolicyIteration
 from reference.planning import Solver as Solver
 from reference.planning import ValueIteration as ValueIteration
 from reference.planning import solve as solve
-from reference.regularized import ConditionalSolution as ConditionalSolution
-from reference.regularized import conditional_ratio as conditional_ratio
-from reference.regularized import conditional_value as conditional_value
-from reference.regularized import gumbel_value as gumbel_value
+from reference.conditional import ConditionalSolution as ConditionalSolution
+from reference.conditional import conditional_ratio as conditional_ratio
+from reference.conditional import conditional_value as conditional_value
+from reference.conditional import gumbel_value as gumbel_value
 from reference.soft import SoftPolicyIteration as SoftPolicyIteration
 from reference.soft import SoftValueIteration as SoftValueIteration
 from reference.soft import solve_soft as solve_soft

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from reference.mdp import MDP
-from reference.regularized import ConditionalSolution
+from reference.conditional import ConditionalSolution
 from reference.solution import Solution
 from reference.weights import Weights
 
