@@ -91,7 +91,8 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
         ratio_step = (implied - ratio) + slope * change
         length = _line_minimum(flow, y, change, float(flow.initial @ step) / beta, decrement)
         deviation = deviation + length * step
-        ratio = np.maximum(ratio + _within(ratio, ratio_step, cap) * ratio_step, 0.0)
+        room = _within(ratio, ratio_step, cap)
+        ratio = np.maximum(ratio + room * ratio_step, 0.0)
         y = flow.td_error(offset, deviation) / beta
         if cap < math.inf and _below_every_primal(flow, beta, offset, deviation, y):
             unbounded = True
@@ -153,7 +154,7 @@ def _line_minimum(flow: Flow, y: np.ndarray, change: np.ndarray, linear: float, 
         terms = flow.law * np.asarray(divergence.ratio(y + length * change)) * change
         slope = linear + float(terms.sum())
         rounding = 64.0 * UNIT_ROUNDOFF * (abs(linear) + float(np.abs(terms).sum()))
-        if abs(slope) <= max(0.5 * decrement, rounding) or decrement <= _DONE:
+        if math.isfinite(slope) and (abs(slope) <= max(0.5 * decrement, rounding) or decrement <= _DONE):
             break
         if slope < 0.0:
             low = length
