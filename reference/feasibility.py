@@ -164,7 +164,9 @@ def _unavoidable(start: int, cause: np.ndarray, mdp: MDP) -> str:
     remedy = "Add data there, or start elsewhere"
     where = f"state {start}, which has initial probability {mdp.initial[start]:g}"
     if len(path) == 1:
-        return f"behavior has no data in {where}: every occupancy visits it, and none has a ratio to the data. {remedy}."
+        return (
+            f"behavior has no data in {where}: every occupancy visits it, and none has a ratio to the data. {remedy}."
+        )
     shown = " -> ".join(str(s) for s in (path if len(path) <= 6 else [*path[:5], "...", path[-1]]))
     return (
         f"behavior has no data in state {path[-1]}, which cannot be avoided from {where}: every action with data may "

@@ -97,7 +97,9 @@ class Flow:
         stay = self.matrix[np.arange(self.owner.size), self.owner]
         return squares + self.outflow(weights * (1.0 - 2.0 * self.discount * stay))
 
-    def gram(self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]) -> np.ndarray | sparse.csc_array:
+    def gram(
+        self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]
+    ) -> np.ndarray | sparse.csc_array:
         """diag(scale) B^T diag(weights) B diag(scale), dense where `is_local` does not hold."""
         root = np.sqrt(weights)
         if isinstance(self.matrix, np.ndarray) or self.initial.size <= _DIRECT:

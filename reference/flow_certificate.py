@@ -74,8 +74,10 @@ def certify_flow(
         mean = math.fsum(terms)
         spread = (RELATIVE_ACCURACY + 2.0 * UNIT_ROUNDOFF) * math.fsum(np.abs(terms)) + terms.size * _SMALLEST
         value = math.fsum([start, flow.beta * mean, flow.constant])
-        error = start_error + flow.beta * spread + 4.0 * UNIT_ROUNDOFF * (
-            abs(start) + flow.beta * abs(mean) + abs(flow.constant)
+        error = (
+            start_error
+            + flow.beta * spread
+            + 4.0 * UNIT_ROUNDOFF * (abs(start) + flow.beta * abs(mean) + abs(flow.constant))
         )
         error += RELATIVE_ACCURACY * abs(flow.constant)
         dual = value + error * _OUTWARD

@@ -36,7 +36,9 @@ from reference.rounding import UNIT_ROUNDOFF
 __all__ = ["Iterate", "minimise_dual"]
 
 _COOLING = 0.2  # the next temperature, as a share of this one
-_NEAR = 0.5  # a temperature is left once the squared Newton decrement is below this: the next start is then close enough
+_NEAR = (
+    0.5  # a temperature is left once the squared Newton decrement is below this: the next start is then close enough
+)
 _INSIDE = 0.99  # share of the way to a boundary that a step may go
 _SHORT = 150  # conjugate-gradient steps after which a factorisation is taken where there can be one
 _LONG = 1500  # and where there cannot
@@ -45,12 +47,11 @@ _TINY = 1e-300
 
 
 class Iterate(NamedTuple):
-    """Values `offset + deviation`, ratios that satisfy the flow, and ratios at the first temperature (inside a cap)."""
+    """Values `offset + deviation`, and ratios that satisfy the flow."""
 
     offset: float
     deviation: Float64[np.ndarray, " N"]
     ratio: Float64[np.ndarray, " M"]
-    interior: Float64[np.ndarray, " M"]
     iterations: int
     finished: bool
     unbounded: bool
@@ -74,7 +75,7 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
     offset = _centred(flow, beta, 0.0, deviation)
     y = flow.td_error(offset, deviation) / beta
     ratio = np.clip(np.asarray(divergence.ratio(y)), _TINY, cap * (1.0 - UNIT_ROUNDOFF))
-    interior, best, decrement, iteration = ratio, math.inf, math.inf, 0
+    best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
         iteration += 1
@@ -99,7 +100,6 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
             break
         if beta > flow.beta:
             if decrement < _NEAR:
-                interior = ratio if interior is None or beta >= float(np.ptp(flow.rewards)) else interior
                 beta = max(flow.beta, _COOLING * beta)
                 offset = _centred(flow, beta, offset, deviation)
                 y = flow.td_error(offset, deviation) / beta
@@ -112,7 +112,7 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
     middle = 0.5 * (float(deviation.max()) + float(deviation.min()))
     offset, deviation = offset + middle, deviation - middle
     ratio = _projected(flow, system, flow.td_error(offset, deviation) / beta)
-    return Iterate(offset, deviation, ratio, interior, iteration, finished, unbounded, system.method)
+    return Iterate(offset, deviation, ratio, iteration, finished, unbounded, system.method)
 
 
 def _secant(flow: Flow, ratio: np.ndarray, implied: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, " M"]:

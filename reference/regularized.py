@@ -40,6 +40,8 @@ from reference.solution import Status
 
 __all__ = ["RegularizedOccupancy", "SampledOccupancy", "flow_bounds", "regularized_occupancy", "sampled_occupancy"]
 
+_WARM = 10.0  # in ranges of the rewards: optimal occupancies are then close to the data's, and far from a cap
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RegularizedOccupancy:
@@ -107,9 +109,7 @@ def regularized_occupancy(
     check_stopping(tolerance, max_iterations)
     where, flow = _restricted(mdp, behavior, beta, divergence)
     found = minimise_dual(flow, max_iterations)
-    bounds = _certified(mdp, flow, found, tolerance)
-    if math.isinf(bounds.gap) and divergence.largest_ratio < math.inf:
-        _refuse_cap(mdp, behavior, divergence, found)
+    bounds = _certified(mdp, behavior, flow, found, tolerance, max_iterations)
     occupancy = np.zeros(mdp.rewards.size)
     occupancy[flow.pairs] = flow.law * found.ratio
     occupancy = occupancy.reshape(mdp.rewards.shape)
@@ -258,38 +258,63 @@ def _restricted(
     mdp: MDP, behavior: Float64[np.ndarray, "S A"], beta: float, divergence: Divergence
 ) -> tuple[Support, Flow]:
     if not (np.isfinite(beta) and beta > 0.0):
-        raise ValueError(f"beta is {beta!r}: expected a finite temperature > 0 (0 is a linear program: reference.solve)")
+        raise ValueError(
+            f"beta is {beta!r}: expected a finite temperature > 0 (0 is a linear program: reference.solve)"
+        )
     where = support(mdp, behavior, divergence)
     return where, flow_of(mdp, behavior, float(beta), divergence, where)
 
 
-def _certified(mdp: MDP, flow: Flow, found: Iterate, tolerance: float) -> FlowBounds:
-    """The best enclosure: from the ratios found or, at a cap, from a mixture with ratios well inside it."""
-    cap = flow.divergence.largest_ratio
+def _certified(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate, tolerance: float, max_iterations: int
+) -> FlowBounds:
+    """The enclosure from the ratios found; where rounding lifts them above a cap, from a mixture with lower ones.
+
+    Mixtures of occupancies are occupancies. Optima of a temperature far above the rewards usually lie well inside the
+    cap; the program for C_min finds the lowest ratios of all, and tells whether the cap can be kept.
+    """
     best = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * found.ratio, tolerance)
-    for exponent in (-46, -40, -32, -24) if cap < math.inf else ():
-        if best.gap <= tolerance:
-            break
-        share = 2.0**exponent
-        mixed = (1.0 - share) * found.ratio + share * np.minimum(found.interior, cap)
-        other = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * mixed, tolerance)
-        best = best._replace(primal=max(best.primal, other.primal))
+    cap = flow.divergence.largest_ratio
+    if best.gap <= tolerance or cap == math.inf:
+        return best
+    if found.finished:
+        warm = dataclasses.replace(flow, beta=max(flow.beta, _WARM * float(np.ptp(flow.rewards))))
+        inside = minimise_dual(warm, max_iterations)
+        best = _mixed(mdp, flow, found, best, flow.law * inside.ratio, tolerance)
+    if math.isinf(best.gap):
+        smallest = smallest_cap(mdp, behavior)
+        _check_cap(flow.divergence, smallest.lower, smallest.upper)
+        best = _mixed(mdp, flow, found, best, smallest.occupancy.ravel()[flow.pairs], tolerance)
     return best
 
 
-def _refuse_cap(mdp: MDP, behavior: np.ndarray, divergence: Divergence, found: Iterate) -> None:
-    """Raise `InfeasibleFlow` if the cap is what prevents a solution."""
-    smallest, cap = smallest_cap(mdp, behavior), divergence.largest_ratio
-    if smallest.lower > cap:
+def _mixed(
+    mdp: MDP, flow: Flow, found: Iterate, best: FlowBounds, inside: Float64[np.ndarray, " M"], tolerance: float
+) -> FlowBounds:
+    """The best bounds from a little of `inside` in the occupancy found."""
+    for exponent in range(-48, -16, 4):
+        share = 2.0**exponent
+        mixed = (1.0 - share) * (flow.law * found.ratio) + share * inside
+        other = certify_flow(mdp, flow, found.offset, found.deviation, mixed, tolerance)
+        best = best._replace(primal=max(best.primal, other.primal))
+        if best.gap <= tolerance:
+            break
+    return best
+
+
+def _check_cap(divergence: Divergence, lower: float, upper: float) -> None:
+    """Raise `InfeasibleFlow` unless C_min, which lies in [lower, upper], is below the cap."""
+    cap = divergence.largest_ratio
+    if lower > cap:
         raise InfeasibleFlow(
             f"{divergence!r} is infeasible: every occupancy of this MDP has a ratio d/D of at least C_min = "
-            f"{smallest.lower:.6g} somewhere (certified by a linear program; at most {smallest.upper:.6g}), but the "
-            f"cap is {cap:.6g}. Raise the cap above C_min, or use a generator without one, such as KL()"
+            f"{lower:.6g} somewhere (certified by a linear program; at most {upper:.6g}), but the cap is {cap:.6g}. "
+            "Raise the cap above C_min, or use a generator without one, such as KL()"
         )
-    if smallest.upper >= cap or found.unbounded:
+    if upper >= cap:
         raise InfeasibleFlow(
-            f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep lies in "
-            f"[{smallest.lower!r}, {smallest.upper!r}], which the cap {cap!r} does not exceed. Raise the cap"
+            f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep, C_min, lies in "
+            f"[{lower!r}, {upper!r}], and the cap {cap!r} does not exceed it by more than rounding. Raise the cap"
         )
 
 
