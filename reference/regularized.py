@@ -243,8 +243,11 @@ def flow_bounds(
     """
     _, flow = _restricted(mdp, behavior, beta, divergence)
     check_policy(policy, mdp.available)
-    if values.shape != (mdp.n_states,) or not np.isfinite(values[flow.states]).all():
-        raise ValueError(f"values has shape {values.shape}: expected (S,) = ({mdp.n_states},), finite where d can be.")
+    if values.shape != (mdp.n_states,):
+        raise ValueError(f"values has shape {values.shape}: expected (S,) = ({mdp.n_states},).")
+    bad = flow.states[~np.isfinite(values[flow.states])]
+    if bad.size:
+        raise ValueError(f"values[{bad[0]}] is {values[bad[0]]}: expected a finite number in states that d can visit.")
     offset, deviation, _ = split(values[flow.states])  # what splitting loses does not matter: any V gives a bound
     occupancy = occupancy_measure(mdp, policy)
     inside = occupancy.ravel()[flow.pairs]

@@ -103,3 +103,11 @@ def limits(mdp: MDP, found: RegularizedOccupancy, value_error: float, price: flo
         found.gap + value_error + gamma_n(2 * mdp.rewards.size + 32) * size + found.beta * mass(mdp)[0] * (1.0 + price)
     )
     return bound, "certified gap and error, rounding of a return and of a divergence"
+
+
+def linear_program(mdp: MDP) -> Bound:
+    """How far HiGHS may leave both sides of C_min apart: its feasibility tolerances, 1e-7, on every row, over 1 - gamma."""
+    tolerance = 1e-7  # primal_feasibility_tolerance and dual_feasibility_tolerance of HiGHS, its defaults
+    return 2.0 * tolerance * mdp.n_states / (
+        1.0 - mdp.discount
+    ), "feasibility tolerance of HiGHS on each state / (1 - gamma)"
