@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from reference import figures, show
+from reference.conditional import conditional_value
 from reference.divergence import divergence_from_name
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.output import check_plot, page_width, report, write_plot
 from reference.planning import PolicyIteration, ValueIteration, solve
-from reference.conditional import conditional_value
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
 from reference.solution import Solution
 from reference.sources import load_mdp, load_policy

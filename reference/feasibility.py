@@ -152,9 +152,11 @@ def _reached(mdp: MDP, allowed: Bool[np.ndarray, "S A"]) -> Bool[np.ndarray, " S
 
 
 def _culprit(mdp: MDP, state: int, action: int, dead: Bool[np.ndarray, " S"]) -> int:
-    row = mdp.matrix[[state * mdp.n_actions + action]]
-    row = row.toarray() if sparse.issparse(row) else row
-    return int(np.flatnonzero((np.asarray(row)[0] > 0.0) & dead)[0])
+    """A dead state to which the pair may lead."""
+    chosen = np.zeros(mdp.rewards.shape, dtype=np.bool_)
+    chosen[state, action] = True
+    reached = _edges(mdp, chosen).indices
+    return int(reached[dead[reached]].min())
 
 
 def _unavoidable(start: int, cause: np.ndarray, mdp: MDP) -> str:

@@ -76,8 +76,8 @@ class Flow:
     def inflow(self, charges: Float64[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
         """gamma P^T charges, a sum of nonnegative terms for nonnegative charges."""
         if isinstance(self.matrix, np.ndarray):
-            return self.discount * (self.matrix.T @ charges)
-        return self.discount * (self._transposed @ charges)
+            return np.asarray(self.discount * (self.matrix.T @ charges))
+        return np.asarray(self.discount * (self._transposed @ charges))
 
     def outflow(self, charges: Float64[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
         """The sum over the pairs of each state."""

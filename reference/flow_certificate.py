@@ -2,8 +2,8 @@ r"""Two-sided bounds on the optimum of the flow problem, rounding included (OCC-
 
 **Above.** Every V gives  U = (1 - gamma) mu0 . V + beta E_D f*(delta_V / beta), for the conjugate increases.
 
-**Below.** Every policy's occupancy d is feasible. By the Bellman flow, sum d r = (1 - gamma) mu0 . V + sum d delta_V, so
-its objective is U less the Fenchel-Young gaps
+**Below.** Every policy's occupancy d is feasible. By the Bellman flow, sum d r = (1 - gamma) mu0 . V + sum d delta_V;
+hence its objective is U less the Fenchel-Young gaps
 
     beta D (f(w) + f*(y) - w y) >= 0,      w = d/D,  y = delta_V / beta,
 

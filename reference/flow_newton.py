@@ -40,8 +40,8 @@ _NEAR = (
     0.5  # a temperature is left once the squared Newton decrement is below this: the next start is then close enough
 )
 _INSIDE = 0.99  # share of the way to a boundary that a step may go
-_SHORT = 150  # conjugate-gradient steps after which a factorisation is taken where there can be one
-_LONG = 1500  # and where there cannot
+_SHORT = 150  # conjugate-gradient steps after which a factorisation is taken, where there can be one
+_LONG = 1500  # and where there cannot: a direction that is not quite Newton's still descends
 _DONE = 1e-22  # squared decrement, relative to one: the dual is then exact far below its rounding
 _TINY = 1e-300
 
@@ -129,7 +129,8 @@ def _curvature(flow: Flow, implied: np.ndarray, y: np.ndarray) -> Float64[np.nda
     """(f*)''(y): zero where the ratio stands at an end of its domain."""
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
     top = float(divergence.f_prime(cap)) if cap < math.inf else math.inf
-    moves = (y > getattr(divergence, "infimum", -math.inf)) & (y < top)
+    bottom = getattr(divergence, "infimum", -math.inf)  # f'(0+), where a generator has a finite one
+    moves = (y > bottom) & (y < top)
     return np.where(moves, np.asarray(divergence.curvature(implied)), 0.0)
 
 
@@ -173,7 +174,7 @@ def _centred(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> f
     low = max(float(y.min()), high - flow.divergence.supremum)
 
     def mean(shift: float) -> float:
-        """Of the ratios, NaN where the shift leaves the domain."""
+        """Of the ratios; infinite where the shift leaves the domain."""
         arguments = y - shift
         if not np.all(arguments <= flow.divergence.supremum):
             return math.inf
@@ -231,6 +232,7 @@ class NormalEquations:
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
         self._direct = flow.starts_direct
+        self._limit = _SHORT
 
     @property
     def method(self) -> str:
@@ -245,11 +247,13 @@ class NormalEquations:
         """The solution; with conjugate gradients, to `tolerance` in the scaled residual or as far as they come."""
         scale = 1.0 / np.sqrt(np.maximum(self._flow.diagonal(weights), _TINY))
         if not self._direct:
-            limit = _SHORT if self._flow.initial.size <= _LONG else _LONG
-            result, done = self._iterate(weights, scale, right, tolerance, limit)
-            if done or not self._flow.may_be_direct:
+            result, done = self._iterate(weights, scale, right, tolerance)
+            if done:
                 return result
-            self._direct = True
+            self._direct = self._flow.may_be_direct
+            if not self._direct:
+                self._limit = _LONG
+                return self._iterate(weights, scale, right, tolerance)[0]
         jitter = 16.0 * UNIT_ROUNDOFF
         while jitter < 1.0:
             try:
@@ -259,13 +263,13 @@ class NormalEquations:
         return np.full_like(right, np.nan)
 
     def _iterate(
-        self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray, tolerance: float, limit: int
+        self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray, tolerance: float
     ) -> tuple[np.ndarray, bool]:
         flow, result = self._flow, np.zeros_like(right)
         residual = scale * right
         direction, size = residual.copy(), float(residual @ residual)
         goal = tolerance**2 * size
-        for _ in range(limit):
+        for _ in range(self._limit):
             if size <= goal:
                 return scale * result, True
             image = scale * flow.adjoint(weights * flow.forward(scale * direction))
@@ -285,6 +289,6 @@ class NormalEquations:
             matrix.flat[:: len(matrix) + 1] += jitter
             factors = linalg.cho_factor(matrix, lower=True, overwrite_a=True)
             return lambda right: linalg.cho_solve(factors, right)
-        shifted = sparse.csc_array(matrix + jitter * sparse.eye_array(matrix.shape[0]))
+        shifted = sparse.csc_array(matrix + jitter * sparse.eye_array(len(scale)))
         options = {"SymmetricMode": True}
         return sparse_linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options).solve

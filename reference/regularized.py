@@ -8,27 +8,26 @@ occupancies without mass where D has none. It is what ROER is about. Its dual
 
     minimise   (1 - gamma) E_{mu0} V + beta E_D f*(delta_V / beta),       delta_V = r + gamma P V - V              (2)
 
-has the same value, and d*/D = (f*)'(delta_V / beta) at its optimum: the *occupancy ratio* is a function of the TD error.
-It corrects states and actions, which the conditional ratio of `reference.conditional` does not; and it satisfies (1),
-which the relaxed weights of `reference.weights` do not. The three are three types.
+has the same value, and at its optimum d*/D = (f*)'(delta_V / beta): the *occupancy ratio* is a function of the TD
+error. It corrects states and actions, which the ratio of `reference.conditional` does not; and it satisfies (1), which
+the weights of `reference.weights` do not. The three are three types.
 
 No multiplier for sum d = 1 is needed: (1) implies it, and a constant in V takes its place (OCC-02).
 
-`sampled_occupancy` solves (2) with the TD errors of single transitions inside f*, as sampled methods do. That is
-another problem: its agent chooses its luck (OCC-07).
+With the TD errors of single transitions inside f*, as sampled methods have them, (2) is another problem
+(`reference.sampled`).
 """
 
 import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float64, Int
-from scipy import sparse
+from jaxtyping import Float64
 
 from reference.certify import split
 from reference.checks import check_policy
 from reference.divergence import KL, Divergence
-from reference.feasibility import InfeasibleFlow, Support, check_law, support
+from reference.feasibility import InfeasibleFlow, Support, support
 from reference.fixed_point import check_stopping
 from reference.flow import Flow, flow_of
 from reference.flow_cap import smallest_cap
@@ -38,7 +37,7 @@ from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.solution import Status
 
-__all__ = ["RegularizedOccupancy", "SampledOccupancy", "flow_bounds", "regularized_occupancy", "sampled_occupancy"]
+__all__ = ["RegularizedOccupancy", "flow_bounds", "regularized_occupancy"]
 
 _WARM = 10.0  # in ranges of the rewards: optimal occupancies are then close to the data's, and far from a cap
 
@@ -47,12 +46,12 @@ _WARM = 10.0  # in ranges of the rewards: optimal occupancies are then close to 
 class RegularizedOccupancy:
     """Solution of the flow problem, enclosed from both sides.
 
-    * `occupancy` `(S, A)`: d, zero without data; `ratio` `(S, A)`: w = d/D, NaN without data; `policy` `(S, A)`: d given
-      the state, in states that d does not visit that of the data, or uniform.
+    * `occupancy` `(S, A)`: d, zero without data; `ratio` `(S, A)`: w = d/D, NaN without data.
+    * `policy` `(S, A)`: d given the state; in states that d does not visit that of the data, or uniform.
     * `values` `(S,)`: V, +inf in states that nothing reaches and -inf in states that must be avoided for lack of data
       (the dual is attained only in that limit, OCC-03); `td_error` `(S, A)`: delta_V, NaN where not available.
-    * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that of
-      `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
+    * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that
+      of `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
     * `flow_residual`: bound on the sum of |what d lacks of (1)|.
     * `status` says whether `gap` met the tolerance; `iterations` Newton steps were taken, by `method`.
     """
@@ -98,8 +97,8 @@ def regularized_occupancy(
 ) -> RegularizedOccupancy:
     """Solve the flow problem (1) and enclose its optimum (OCC-01, OCC-10).
 
-    `behavior` `(S, A)` is a law on all pairs, zero where there are no data; `divergence` is KL if not given. Iterates to
-    the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
+    `behavior` `(S, A)` is a law on all pairs, zero where there are no data; `divergence` is KL if not given. Iterates
+    to the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
 
     `InfeasibleFlow` (a ValueError) names the state that cannot be avoided without data, the pair that no occupancy
     charges where f(0) = inf, or the smallest cap that an occupancy can keep (OCC-03, OCC-04). ValueError for a behavior
@@ -137,93 +136,6 @@ def regularized_occupancy(
         status=status,
         iterations=found.iterations,
         method=f"primal-dual Newton with {found.method}",
-    )
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class SampledOccupancy:
-    """Solution of the dual with the TD errors of single transitions inside f*: an agent that chooses its luck (OCC-07).
-
-    * `problem`: the flow problem of the MDP whose actions are the transitions (a, s'), and its certificate; its dual is
-      that of the sampled TD errors, and `values` are its V.
-    * `state`, `action`, `next_state` `(N,)`: the transitions with data; `law` `(N,)`: D(s, a) P(s' | s, a);
-      `occupancy` `(N,)`, `ratio` `(N,)`, `td_error` `(N,)`: d(s, a, s'), d over the law, r + gamma V(s') - V(s).
-    """
-
-    problem: RegularizedOccupancy
-    state: Int[np.ndarray, " N"]
-    action: Int[np.ndarray, " N"]
-    next_state: Int[np.ndarray, " N"]
-    law: Float64[np.ndarray, " N"]
-    occupancy: Float64[np.ndarray, " N"]
-    ratio: Float64[np.ndarray, " N"]
-    td_error: Float64[np.ndarray, " N"]
-
-    @property
-    def values(self) -> Float64[np.ndarray, " S"]:
-        """V of the sampled dual."""
-        return self.problem.values
-
-    @property
-    def primal(self) -> float:
-        """Lower bound on the optimum of the sampled problem."""
-        return self.problem.primal
-
-    @property
-    def dual(self) -> float:
-        """Upper bound on the optimum of the sampled problem."""
-        return self.problem.dual
-
-    def __repr__(self) -> str:
-        return f"SampledOccupancy({self.law.size} transitions with data, {self.problem!r})"
-
-
-def sampled_occupancy(
-    mdp: MDP,
-    behavior: Float64[np.ndarray, "S A"],
-    beta: float,
-    divergence: Divergence | None = None,
-    tolerance: float = 1e-8,
-    max_iterations: int = 500,
-) -> SampledOccupancy:
-    """Minimise (1 - gamma) E_{mu0} V + beta E_{D P} f*((r + gamma V(s') - V(s)) / beta) (OCC-07).
-
-    Its primal runs over laws on (s, a, s') against D P: the flow problem of the MDP whose actions are its transitions,
-    with dynamics tilted towards good luck, P~ proportional to P e^(gamma V / beta) under KL. By Jensen its optimum is
-    never below that of `regularized_occupancy`; they agree where transitions are deterministic. D P and the product
-    are rounded once. Arguments and errors as in `regularized_occupancy`; states are the same, actions are not.
-    """
-    check_law(mdp, behavior)
-    rows = sparse.csr_array(mdp.matrix)
-    rows.eliminate_zeros()
-    moves = sparse.coo_array(sparse.csr_array(sparse.diags_array(behavior.ravel()) @ rows))
-    pair, target, law = moves.row, moves.col, moves.data
-    # Unavailable pairs and pairs without data are no transitions with data; a state keeps one action in any case.
-    state = pair // mdp.n_actions
-    rank = np.arange(state.size) - np.searchsorted(state, state)
-    width = int(rank.max()) + 1
-    available = np.zeros((mdp.n_states, width), dtype=np.bool_)
-    available[state, rank] = True
-    rewards = np.zeros((mdp.n_states, width))
-    rewards[state, rank] = mdp.rewards.ravel()[pair]
-    laws = np.zeros((mdp.n_states, width))
-    laws[state, rank] = law / math.fsum(law)
-    idle = np.flatnonzero(~available[:, 0])
-    available[idle, 0] = True
-    heads = np.concatenate([state * width + rank, idle * width])
-    tails = np.concatenate([target, idle])
-    transitions = sparse.csr_array((np.ones(heads.size), (heads, tails)), shape=(mdp.n_states * width, mdp.n_states))
-    lucky = MDP(transitions, rewards, mdp.discount, mdp.initial, available)
-    solved = regularized_occupancy(lucky, laws, beta, divergence, tolerance, max_iterations)
-    return SampledOccupancy(
-        problem=solved,
-        state=state,
-        action=pair % mdp.n_actions,
-        next_state=target,
-        law=laws[state, rank],
-        occupancy=solved.occupancy[state, rank],
-        ratio=solved.ratio[state, rank],
-        td_error=solved.td_error[state, rank],
     )
 
 

@@ -72,7 +72,7 @@ def lagrangian(mdp: MDP, values: np.ndarray, gap: float, beta: float) -> Bound:
 
 
 def tilt(mdp: MDP, exponent: float, ratio_error: float) -> Bound:
-    """Relative error of P e^(gamma V / beta), normalised: rounding of exponents up to `exponent`, and of a row's sum."""
+    """Relative error of P e^(gamma V / beta), normalised: rounding of exponents up to `exponent` and of row sums."""
     terms = 2 * mdp.row_entries + 8
     bound = np.expm1(2.0 * ratio_error + 8.0 * UNIT_ROUNDOFF * exponent) + gamma_n(terms) + 2.0 * ELEMENTARY
     return float(bound), "relative error of the ratios, rounding of exponents and of sums over next states"
@@ -106,7 +106,7 @@ def limits(mdp: MDP, found: RegularizedOccupancy, value_error: float, price: flo
 
 
 def linear_program(mdp: MDP) -> Bound:
-    """How far HiGHS may leave both sides of C_min apart: its feasibility tolerances, 1e-7, on every row, over 1 - gamma."""
+    """How far HiGHS may leave both sides of C_min apart: its tolerances, 1e-7, on every row, over 1 - gamma."""
     tolerance = 1e-7  # primal_feasibility_tolerance and dual_feasibility_tolerance of HiGHS, its defaults
     return 2.0 * tolerance * mdp.n_states / (
         1.0 - mdp.discount

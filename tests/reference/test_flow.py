@@ -15,7 +15,6 @@ from strategies import WEIGHTS, Drawn, few, mdps, policies, vectors
 
 from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
 from reference.library import garnet, gridworld
-from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.regularized import flow_bounds, regularized_occupancy
 from reference.solution import Status
@@ -46,7 +45,7 @@ def test_optimum_is_enclosed_to_forty_digits(row, instance):
     found = regularized_occupancy(drawn.mdp, law, beta, divergence)
     with mpmath.workdps(60):
         exact = ExactFlow(drawn.mdp, law, beta, divergence).enclose(found.values)
-        width = float(exact.upper - exact.lower)
+        width = abs(float(exact.upper - exact.lower))
         above = float(mpmath.mpf(found.dual) - exact.upper)
         below = float(exact.lower - mpmath.mpf(found.primal))
         optimal = np.array([[float(x) for x in line] for line in exact.occupancy])
@@ -132,7 +131,7 @@ def conic(cvxpy, divergence: Divergence, d, law: np.ndarray):
 @pytest.mark.parametrize("occupancy", [True, False], ids=["data of a policy", "any law"])
 @pytest.mark.parametrize("divergence", ALL, ids=lambda d: d.name)
 def test_against_an_independent_conic_solver(row, divergence, occupancy):
-    """Clarabel on the primal; its multipliers and its policy, enclosed by `flow_bounds`, say how good it is (OCC-01)."""
+    """Clarabel on the primal; its multipliers and policy, enclosed by `flow_bounds`, say how good it is (OCC-01)."""
     cvxpy = pytest.importorskip("cvxpy", reason="the third opinion needs cvxpy and clarabel")
     mdp, rng, beta = garnet(5, 3, 5, seed=0, discount=0.9), np.random.default_rng(0), 0.3
     law = occupancy_measure(mdp, rng.dirichlet(np.ones(3), size=5)) if occupancy else rng.dirichlet(np.ones(15))

@@ -15,7 +15,8 @@ from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
 from reference.planning import PolicyIteration, solve
-from reference.regularized import regularized_occupancy, sampled_occupancy
+from reference.regularized import regularized_occupancy
+from reference.sampled import sampled_occupancy
 from reference.weights import optimal_weights
 
 GENERATORS = (KL(), JensenShannon())
@@ -29,7 +30,7 @@ def random_law(mdp: MDP, seed: int) -> np.ndarray:
 
 @BY_NAME
 def test_ratio_is_a_function_of_the_td_error(row, divergence):
-    """w = (f*)'(delta_V / beta), of mean one without a multiplier; V shifted moves delta by -(1 - gamma) (OCC-01, -02)."""
+    """w = (f*)'(delta_V / beta), of mean one without a multiplier, which V contains (OCC-01, OCC-02)."""
     mdp, beta = garnet(30, 3, 4, seed=2, discount=0.9), 0.3
     law = random_law(mdp, 2)
     found = regularized_occupancy(mdp, law, beta, divergence)
@@ -96,6 +97,20 @@ def test_sampled_dynamics_are_tilted_by_the_value(row):
     row("OCC-07", "optimistic dynamics", np.abs(dynamics / tilted - 1.0), bound, reason)
 
 
+def test_sampled_problem_skips_what_has_no_data(row):
+    """Pairs without data, states without data and stored zeros are no transitions; dense and CSR agree (OCC-07)."""
+    mdp = chain(5)
+    law = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]) / 5.0
+    mdp = MDP(mdp.transitions, mdp.rewards, mdp.discount, np.eye(5)[0], mdp.available)
+    dense, csr = (sampled_occupancy(model, law, 0.5) for model in (mdp, mdp.to_sparse()))
+    assert (dense.law > 0.0).all()
+    np.testing.assert_array_equal(dense.state * 2 + dense.action, np.flatnonzero(law))
+    assert dense.values[4] == -np.inf
+    bound, reason = tolerances_flow.jensen(dense.problem, csr.problem)
+    row("OCC-07", "sampled: dense and CSR", abs(dense.dual - csr.dual), bound, reason)
+    assert "5 transitions with data" in repr(csr)
+
+
 def test_sampled_and_exact_agree_without_noise(row):
     """Deterministic transitions: one next state for each pair, so both problems are one (OCC-07)."""
     mdp = chain(6)
@@ -118,7 +133,7 @@ def test_reverse_kl_is_the_log_barrier(row, beta):
     found = regularized_occupancy(mdp, law, beta, ReverseKL())
     reward = math.fsum((found.occupancy * mdp.rewards).ravel())
     start = (1.0 - mdp.discount) * float(mdp.initial @ found.values)
-    # sum d delta = beta (sum d - 1) is exact at the optimum; a gap g moves it by at most sqrt(2 g beta) (Cauchy-Schwarz)
+    # at the optimum sum d delta = beta (sum d - 1) exactly
     bound, reason = tolerances_flow.barrier(mdp, found)
     row("OCC-08", "normalised: equal returns", abs(start - reward), bound, reason)
     barrier = found.values + beta / (1.0 - mdp.discount)
