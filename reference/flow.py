@@ -176,11 +176,7 @@ def flow_of(
     elif pairs.size < law.size:
         matrix = matrix[pairs]
     place = np.cumsum(where.states) - 1
-    unused = math.fsum(law) - math.fsum(law[pairs]) if pairs.size < law.size else 0.0
-    if pairs.size < law.size:
-        rest = np.ones(law.size, dtype=np.bool_)
-        rest[pairs] = False
-        unused = math.fsum(law[rest])
+    unused = math.fsum(law[~where.pairs.ravel()])
     return Flow(
         divergence=divergence,
         beta=beta,

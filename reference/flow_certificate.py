@@ -85,6 +85,8 @@ def certify_flow(
         lost = math.inf
         for relative in (False, True):
             visits, residual = state_error(flow, occupancy, relative=relative)
+            if not np.isfinite(visits).all():
+                continue
             lost = min(lost, _fenchel_young(flow, occupancy, visits, y - radius, conjugate, spread_one=not relative))
             if lost + 2.0 * error <= target:
                 break
@@ -192,8 +194,8 @@ def _fenchel_young(
 def _gap(flow: Flow, ratio: np.ndarray, below: np.ndarray, conjugate: np.ndarray) -> Float64[np.ndarray, " M"]:
     """Upper bound on f(w) + f*(y) - w y at one ratio per pair; infinite beyond the cap."""
     divergence = flow.divergence
-    inside = ratio <= divergence.largest_ratio
-    ratio = np.minimum(ratio, divergence.largest_ratio)
+    inside = (ratio <= divergence.largest_ratio) & (ratio < math.inf)
+    ratio = np.where(inside, ratio, 1.0)
     price = np.asarray(divergence.f(ratio))
     product = np.where(ratio > 0.0, ratio * below, 0.0)
     rounding = RELATIVE_ACCURACY * (price + np.abs(conjugate)) + 4.0 * UNIT_ROUNDOFF * (

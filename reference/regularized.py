@@ -30,7 +30,7 @@ from reference.divergence import KL, Divergence
 from reference.feasibility import InfeasibleFlow, Support, support
 from reference.fixed_point import check_stopping
 from reference.flow import Flow, flow_of
-from reference.flow_cap import smallest_cap
+from reference.flow_cap import cap_bound, smallest_cap
 from reference.flow_certificate import FlowBounds, certify_flow
 from reference.flow_newton import Iterate, minimise_dual
 from reference.mdp import MDP
@@ -197,10 +197,27 @@ def _certified(
         inside = minimise_dual(warm, max_iterations)
         best = _mixed(mdp, flow, found, best, flow.law * inside.ratio, tolerance)
     if math.isinf(best.gap):
-        smallest = smallest_cap(mdp, behavior)
-        _check_cap(flow.divergence, smallest.lower, smallest.upper)
-        best = _mixed(mdp, flow, found, best, smallest.occupancy.ravel()[flow.pairs], tolerance)
+        lowest = _lowest_ratios(mdp, behavior, flow, found)
+        best = best if lowest is None else _mixed(mdp, flow, found, best, lowest, tolerance)
     return best
+
+
+def _lowest_ratios(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate
+) -> Float64[np.ndarray, " M"] | None:
+    """An occupancy of the smallest largest ratio, None if HiGHS finds none; `InfeasibleFlow` if the cap is below it."""
+    try:
+        smallest = smallest_cap(mdp, behavior)
+    except RuntimeError:
+        # A dual without a minimum runs away along a V that proves as much: -V bounds C_min like any other.
+        values = np.zeros(mdp.n_states)
+        values[flow.states] = -(found.offset + found.deviation)
+        lower = cap_bound(mdp, behavior, values, support(mdp, behavior, KL()))
+        if lower > flow.divergence.largest_ratio:
+            _check_cap(flow.divergence, lower, math.inf)
+        return None
+    _check_cap(flow.divergence, smallest.lower, smallest.upper)
+    return smallest.occupancy.ravel()[flow.pairs]
 
 
 def _mixed(
