@@ -9,13 +9,13 @@ import pytest
 
 import reference
 from reference import figures, show
+from reference.conditional import conditional_value
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.library import chain, cliff, garnet, gridworld, named
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_value
 from reference.sources import uniform_policy
 from reference.weights import optimal_weights
 
