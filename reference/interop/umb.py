@@ -1,0 +1,305 @@
+"""UMB, the unified Markov binary that Storm, PRISM and Modest exchange: a tar of raw arrays and one JSON index.
+
+Source: the UMB specification, format version 1 (pmc-tools.github.io/umb/spec). How an `MDP` travels:
+
+    state s, pair (s, a)   a state; a choice of state s with choice action a, in the order of s, then a
+    P[s, a, t] > 0         a branch of that choice: target t, probability of type double
+    r[s, a]                the reward annotation "reward" on choices, of type double
+    unavailable pair       no choice; #choice-actions is A, whether or not all are used
+    mu0                    its support is the set of initial states; unless it is uniform on them, the annotation
+                           "initial-distribution" of the group "roer" on states holds it
+    gamma, grid            UMB has no place for them: {"discount": ..., "grid": ...} in the parameters of file-data
+
+so that `read_umb` returns the floats that `write_umb` was given. Other tools may drop the last two: Storm does.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from reference.interop.archive import read_archive, write_archive
+from reference.interop.choices import Choices
+from reference.mdp import MDP, InvalidMDP
+
+__all__ = ["read_umb", "write_umb"]
+
+_TOOL, _GROUP, _INITIAL, _REWARD = "roer", "roer", "initial-distribution", "reward"
+_ARRAYS = re.compile(
+    r"index\.json|(state-to-choices|state-is-initial|choice-to-branches|branch-to-(target|probability))\.bin"
+    rf"|actions/choices/values\.bin|annotations/(rewards/.*|{_GROUP}/{_INITIAL}/states)/values\.bin"
+)
+_DOUBLE = {"type": "double", "size": 64}
+_EXACT_INTEGERS = 2.0**53
+
+
+class _Foreign(ValueError):
+    """What does not fit, said without the name of the file."""
+
+
+def write_umb(mdp: MDP, path: str | os.PathLike[str]) -> None:
+    """Write `mdp` as a UMB archive (gzip). The file appears whole or not at all.
+
+    Lost on the way: explicit zeros and the rows of unavailable pairs, which enter no result; dense or CSR.
+    """
+    matrix = mdp.to_sparse().matrix.copy()
+    keep = (matrix.data > 0.0) & np.repeat(mdp.available.ravel(), np.diff(matrix.indptr))
+    rows = np.repeat(np.arange(mdp.rewards.size), np.diff(matrix.indptr))[keep]
+    branches = np.bincount(rows, minlength=mdp.rewards.size)[mdp.available.ravel()]
+    support = mdp.initial > 0.0
+    uniform = bool((mdp.initial[support] == 1.0 / support.sum()).all())
+    index = {
+        "format-version": 1,
+        "format-revision": 0,
+        "model-data": {},
+        "file-data": {
+            "tool": _TOOL,
+            "parameters": {"discount": mdp.discount, "grid": None if mdp.grid is None else list(mdp.grid)},
+        },
+        "transition-system": {
+            "time": "discrete", "#players": 1, "#states": mdp.n_states, "#initial-states": int(support.sum()),
+            "#choices": int(mdp.available.sum()), "#choice-actions": mdp.n_actions, "#branches": int(keep.sum()),
+            "#branch-actions": 0, "#observations": 0, "branch-probability-type": _DOUBLE,
+        },
+        "annotations": {"rewards": {_REWARD: {"alias": _REWARD, "applies-to": ["choices"], "type": _DOUBLE}}},
+    }  # fmt: skip
+    if not uniform:
+        index["annotations"][_GROUP] = {_INITIAL: {"applies-to": ["states"], "type": _DOUBLE}}
+    # Names of actions that no language mistakes for a number.
+    names = [f"a{action}".encode() for action in range(mdp.n_actions)]
+    files = {
+        "index.json": json.dumps(index, indent=1, allow_nan=False).encode(),
+        "state-is-initial.bin": _bits(support),
+        "state-to-choices.bin": _starts(mdp.available.sum(axis=1)),
+        "choice-to-branches.bin": _starts(branches),
+        "branch-to-target.bin": matrix.indices[keep].astype("<u8").tobytes(),
+        "branch-to-probability.bin": matrix.data[keep].astype("<f8").tobytes(),
+        "actions/choices/values.bin": np.nonzero(mdp.available)[1].astype("<u4").tobytes(),
+        "actions/choices/string-mapping.bin": _starts(np.array([len(name) for name in names])),
+        "actions/choices/strings.bin": b"".join(names),
+        f"annotations/rewards/{_REWARD}/choices/values.bin": mdp.rewards[mdp.available].astype("<f8").tobytes(),
+    }
+    if not uniform:
+        files[f"annotations/{_GROUP}/{_INITIAL}/states/values.bin"] = mdp.initial.astype("<f8").tobytes()
+    write_archive(path, files)
+
+
+def read_umb(path: str | os.PathLike[str], discount: float | None = None, reward: str | None = None) -> MDP:
+    """The MDP in a UMB archive, of whatever tool.
+
+    A DTMC is an MDP with one action. `r(s, a)` is the reward of the state, plus that of the choice, plus the mean of
+    that of its branches, all paid when the choice is made. `reward` names the reward annotation (not needed if there is
+    one). `discount` replaces that of the file, and must be given where the file has none. Rational numbers are
+    rounded once. The first state is uniform over the initial states, and over all if there are none, unless the file
+    has a distribution. How choices become actions: `reference.interop.choices`.
+
+    Raises `InvalidMDP` for an archive that is damaged, hostile or not of one player in discrete time without
+    observations, and for a state without a choice; `FileNotFoundError` and other `OSError` keep their names.
+    """
+    with _named(path):
+        files = read_archive(Path(path), lambda name: _ARRAYS.fullmatch(name) is not None)
+        index = _index(files)
+        sizes = _sizes(index)
+        choices = _choices(files, index, sizes, reward)
+        parameters = _parameters(index)
+        if discount is None:
+            discount = parameters.get("discount")
+        if discount is None:
+            raise _Foreign("has no discount: expected one to be given, such as discount=0.99")
+        return choices.to_mdp(discount, _initial(files, index, sizes), parameters.get("grid"))
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Every refusal becomes an `InvalidMDP` that begins with the name of the file."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except _Foreign as error:
+        raise InvalidMDP(f"{path}: {error}. Expected a UMB archive of an MDP, format version 1.") from error
+    except (ValueError, TypeError) as error:
+        message = str(error)
+        raise InvalidMDP(message if message.startswith(str(path)) else f"{path}: {message}") from error
+
+
+def _index(files: dict[str, bytes]) -> dict[str, Any]:
+    if "index.json" not in files:
+        raise _Foreign("has no index.json")
+    try:
+        index = json.loads(files["index.json"].decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _Foreign(f"has an index.json that is no JSON ({type(error).__name__}: {error})") from error
+    version = index.get("format-version") if isinstance(index, dict) else None
+    if version != 1:
+        raise _Foreign(f"is of format version {version!r}, expected 1")
+    return index
+
+
+def _sizes(index: dict[str, Any]) -> dict[str, int]:
+    """The counts of the index, if it describes an MDP or a DTMC."""
+    system = index.get("transition-system")
+    if not isinstance(system, dict):
+        raise _Foreign("has an index without a transition-system")
+    sizes = {}
+    names = ["players", "states", "initial-states", "choices", "choice-actions", "branches", "observations"]
+    for name in names:
+        value = system.get(f"#{name}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise _Foreign(f"has #{name} = {value!r}, expected a whole number of at least 0")
+        sizes[name] = value
+    if system.get("time") != "discrete" or sizes["players"] > 1 or sizes["observations"] > 0:
+        raise _Foreign(
+            f"is a model in {system.get('time')} time with {sizes['players']} players and {sizes['observations']} "
+            "observations, expected discrete time, at most one player and no observations"
+        )
+    if min(sizes["states"], sizes["choices"], sizes["branches"]) < 1:
+        raise _Foreign("has no states, no choices or no branches")
+    if not isinstance(system.get("branch-probability-type"), dict):
+        raise _Foreign("has no branch-probability-type: its branches have no probabilities")
+    return sizes
+
+
+def _choices(files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, int], reward: str | None) -> Choices:
+    n_states, n_choices, n_branches = sizes["states"], sizes["choices"], sizes["branches"]
+    # First what is as long as there are branches: no count of the index is believed before a file of that size is seen.
+    target = _integers(files, "branch-to-target.bin", "<u8", n_branches, n_states)
+    kind = index["transition-system"]["branch-probability-type"]
+    probability = _reals(files, "branch-to-probability.bin", kind, n_branches)
+    branch_starts = _mapping(files, "choice-to-branches.bin", n_choices, n_branches)
+    starts = _mapping(files, "state-to-choices.bin", n_states, n_choices)
+    choice = np.repeat(np.arange(n_choices), np.diff(branch_starts))
+    actions = None
+    if sizes["choice-actions"] > 0 and "actions/choices/values.bin" in files:
+        actions = _integers(files, "actions/choices/values.bin", "<u4", n_choices, sizes["choice-actions"])
+    rewards = np.zeros(n_choices)
+    for entity, values in _rewards(files, index, sizes, reward).items():
+        if entity == "choices":
+            rewards = rewards + values
+        elif entity == "states":
+            rewards = rewards + np.repeat(values, np.diff(starts))
+        else:
+            rewards = rewards + np.bincount(choice, probability * values, minlength=n_choices)
+    return Choices(starts, actions, sizes["choice-actions"], choice, target, probability, rewards)
+
+
+def _rewards(
+    files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, int], name: str | None
+) -> dict[str, np.ndarray]:
+    """The values of one reward annotation, for each kind of entity that it applies to."""
+    known = _mapped(_mapped(index, "annotations"), "rewards")
+    named = {key: key for key in known}
+    named |= {entry["alias"]: key for key, entry in known.items() if isinstance(entry, dict) and "alias" in entry}
+    if name is None and len(known) == 1:
+        [name] = known
+    if name is None or name not in named:
+        asked = "which one was not said" if name is None else f"not {name!r}"
+        raise _Foreign(f"has the rewards {sorted(known)}, {asked}: expected one of them as reward=...")
+    key = named[name]
+    entry = _mapped(known, key)
+    entities = entry.get("applies-to")
+    if not isinstance(entities, list) or not entities or not set(entities) <= {"states", "choices", "branches"}:
+        raise _Foreign(f"has rewards {key!r} that apply to {entities!r}, expected states, choices or branches")
+    return {
+        entity: _reals(files, f"annotations/rewards/{key}/{entity}/values.bin", entry.get("type"), sizes[entity])
+        for entity in entities
+    }
+
+
+def _initial(files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, int]) -> np.ndarray | None:
+    """The initial distribution: that of the annotation, or uniform over the initial states, or None."""
+    n_states, n_initial = sizes["states"], sizes["initial-states"]
+    annotation = _mapped(_mapped(index, "annotations"), _GROUP).get(_INITIAL)
+    if isinstance(annotation, dict):
+        return _reals(files, f"annotations/{_GROUP}/{_INITIAL}/states/values.bin", annotation.get("type"), n_states)
+    if n_initial == 0:
+        return None
+    data = _bytes(files, "state-is-initial.bin", 8 * -(-n_states // 64))
+    is_initial = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")[:n_states] > 0
+    if is_initial.sum() != n_initial:
+        raise _Foreign(f"marks {is_initial.sum()} states as initial, expected {n_initial}")
+    return is_initial / n_initial
+
+
+def _parameters(index: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that `write_umb` leaves in the index; none if another tool wrote it."""
+    data = _mapped(index, "file-data")
+    return _mapped(data, "parameters") if data.get("tool") == _TOOL else {}
+
+
+def _mapped(parent: dict[str, Any], key: str) -> dict[str, Any]:
+    """The JSON object under `key`, or an empty one."""
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _bytes(files: dict[str, bytes], name: str, length: int) -> bytes:
+    if name not in files:
+        raise _Foreign(f"has no {name}")
+    if len(files[name]) != length:
+        raise _Foreign(f"has {len(files[name])} bytes in {name}, expected {length} from the counts of its index")
+    return files[name]
+
+
+def _integers(files: dict[str, bytes], name: str, kind: str, length: int, below: int) -> Int64[np.ndarray, " N"]:
+    """Unsigned integers, all smaller than `below`."""
+    array = np.frombuffer(_bytes(files, name, length * np.dtype(kind).itemsize), dtype=kind)
+    if array.size and int(array.max()) >= below:
+        raise _Foreign(f"has {int(array.max())} in {name}, expected numbers below {below}")
+    return array.astype(np.int64)
+
+
+def _mapping(files: dict[str, bytes], name: str, length: int, total: int) -> Int64[np.ndarray, " N_plus_1"]:
+    """A CSR mapping of `length` sources onto `total` targets; one to one if the file is absent."""
+    if name not in files:
+        if length != total:
+            raise _Foreign(f"has no {name}: expected as many sources as targets, seen {length} and {total}")
+        return np.arange(length + 1)
+    starts = _integers(files, name, "<u8", length + 1, total + 1)
+    if starts[0] != 0 or starts[-1] != total or (np.diff(starts) < 0).any():
+        raise _Foreign(f"has offsets in {name} that do not run from 0 to {total} in order")
+    return starts
+
+
+def _reals(files: dict[str, bytes], name: str, kind: Any, length: int) -> Float64[np.ndarray, " N"]:
+    """Numbers of type double or rational; a rational is rounded once."""
+    kind = kind if isinstance(kind, dict) else {"type": kind}
+    size = kind.get("size", {"double": 64, "rational": 128}.get(str(kind.get("type"))))
+    if kind.get("type") == "double" and size == 64:
+        return np.frombuffer(_bytes(files, name, 8 * length), dtype="<f8").astype(np.float64)
+    if kind.get("type") != "rational" or not isinstance(size, int) or size < 128 or size % 128:
+        raise _Foreign(f"has numbers of type {kind} in {name}, expected double (64) or rational (128, 256, ...)")
+    half = size // 16
+    data = _bytes(files, name, 2 * half * length)
+    if half == 8:
+        top, bottom = np.frombuffer(data, "<i8")[::2], np.frombuffer(data, "<u8")[1::2]
+        # Both are float64 numbers, hence the quotient is the rational rounded once.
+        if np.abs(top.astype(np.float64)).max() <= _EXACT_INTEGERS and 0 < bottom.min() <= bottom.max() <= 2**53:
+            return top / bottom.astype(np.float64)
+    return np.array([_quotient(data[2 * half * i : 2 * half * (i + 1)], half, name) for i in range(length)])
+
+
+def _quotient(data: bytes, half: int, name: str) -> float:
+    numerator, denominator = int.from_bytes(data[:half], "little", signed=True), int.from_bytes(data[half:], "little")
+    try:
+        return numerator / denominator  # Python rounds once
+    except ArithmeticError as error:
+        raise _Foreign(f"has a rational in {name} that is no float64: {error}") from error
+
+
+def _bits(flags: np.ndarray) -> bytes:
+    """A bit set, padded to whole 64-bit words."""
+    padded = np.zeros(64 * -(-len(flags) // 64), dtype=np.bool_)
+    padded[: len(flags)] = flags
+    return np.packbits(padded, bitorder="little").tobytes()
+
+
+def _starts(counts: np.ndarray) -> bytes:
+    """A CSR mapping: where each run begins, and where the last ends."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype("<u8").tobytes()
