@@ -1,7 +1,9 @@
 """Transition matrices from lists of entries, and whether they are kept dense or as CSR."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 __all__ = ["DENSE_ENTRIES", "laid_out", "merged"]
@@ -9,17 +11,12 @@ __all__ = ["DENSE_ENTRIES", "laid_out", "merged"]
 DENSE_ENTRIES = 1 << 20  # above this many entries (8 MiB) transitions are kept as CSR
 
 
-def merged(
-    state: npt.ArrayLike,
-    action: npt.ArrayLike,
-    target: npt.ArrayLike,
-    probability: npt.ArrayLike,
-    shape: tuple[int, int],
-) -> sparse.csr_array:
-    """CSR transitions `(S*A, S)` from one column for each part of an entry; duplicates are added up, zeros dropped.
+def merged(columns: Iterable[Any], shape: tuple[int, int]) -> sparse.csr_array:
+    """CSR transitions `(S*A, S)` from `columns`: state, action, next state and probability of each entry.
 
-    `shape` is `(S, A)`; sums are taken in the order of the entries.
+    `shape` is `(S, A)`. Entries of the same place are added up in their order; zeros are dropped.
     """
+    state, action, target, probability = columns
     n_states, n_actions = shape
     row = np.asarray(state, dtype=np.int64) * n_actions + np.asarray(action, dtype=np.int64)
     entries = (np.asarray(probability, dtype=np.float64), (row, np.asarray(target, dtype=np.int64)))

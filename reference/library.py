@@ -19,9 +19,9 @@ from reference.textbook import named as named
 
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: Gymnasium's order in CliffWalking
 
-# Bytes at the peak of the construction, measured with tracemalloc and rounded up; a dense array is held four times
-# over, while it is made, copied and checked.
-_BYTES_PER_PAIR, _BYTES_PER_SUCCESSOR, _BYTES_PER_DENSE_ENTRY = 512.0, 80.0, 36.0
+# Bytes for each pair at the peak of the construction (tracemalloc, NumPy 2.5 and SciPy 1.18), rounded up: lists of
+# Python numbers weigh more than the arrays that they become. A dense array is held four times while it is checked.
+_GARNET_BYTES, _GARNET_SUCCESSOR_BYTES, _GRIDWORLD_BYTES, _STEP_BYTES, _DENSE_BYTES = 256.0, 72.0, 768.0, 320.0, 36.0
 
 
 def garnet(
@@ -38,8 +38,9 @@ def garnet(
         raise ValueError(f"n_actions is {n_actions}: expected at least 1.")
     rng = np.random.default_rng(seed)
     pairs = n_states * n_actions
-    dense = 0 if sparse_rows else pairs * n_states
-    _require(f"garnet with {n_states} states, {n_actions} actions and {branching} successors", pairs, branching, dense)
+    needed = pairs * (_GARNET_BYTES + branching * _GARNET_SUCCESSOR_BYTES)
+    needed += 0.0 if sparse_rows else pairs * n_states * _DENSE_BYTES
+    _require(f"garnet with {n_states} states, {n_actions} actions and {branching} successors", needed)
     columns = np.stack([np.sort(rng.choice(n_states, branching, replace=False)) for _ in range(pairs)])
     cuts = np.sort(rng.random((pairs, branching - 1)), axis=1)
     gaps = np.diff(np.pad(cuts, ((0, 0), (1, 1)), constant_values=(0.0, 1.0)), axis=1)
@@ -57,7 +58,7 @@ def chain(n_states: int, discount: float = 0.9) -> MDP:
     """
     if n_states < 2:
         raise ValueError(f"n_states is {n_states}: expected at least 2 (a start and an end).")
-    _require(f"chain with {n_states} states", 2 * n_states, 1)
+    _require(f"chain with {n_states} states", 2 * n_states * _STEP_BYTES)
     successors = [[max(state - 1, 0), min(state + 1, n_states - 1)] for state in range(n_states)]
     rewards = [[0.0, float(state == n_states - 2)] for state in range(n_states)]
     successors[-1] = [n_states - 1] * 2
@@ -89,7 +90,7 @@ def gridworld(
         )
     if not 0.0 <= slip <= 1.0:
         raise ValueError(f"slip is {slip!r}: expected a probability.")
-    _require(f"gridworld of {rows} x {columns}", 4 * rows * columns, 3)
+    _require(f"gridworld of {rows} x {columns}", 4 * rows * columns * _GRIDWORLD_BYTES)
     last = end[0] * columns + end[1]
     sideways = [(0, 1.0 - slip), (1, 0.5 * slip), (3, 0.5 * slip)]
     entries: list[tuple[int, int, int, float]] = []
@@ -100,7 +101,7 @@ def gridworld(
                 down, right = _STEPS[(action + turn) % 4] if state != last else (0, 0)
                 target = min(max(row + down, 0), rows - 1) * columns + min(max(column + right, 0), columns - 1)
                 entries.append((state, action, target, probability))
-    matrix = merged(*zip(*entries, strict=True), (rows * columns, 4))
+    matrix = merged(zip(*entries, strict=True), (rows * columns, 4))
     arrival = np.asarray(matrix @ (np.arange(rows * columns) == last).astype(np.float64)).reshape(-1, 4)
     rewards = step_reward + goal_reward * arrival
     rewards[last] = 0.0
@@ -116,7 +117,7 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
     """
     if rows < 2 or columns < 3:
         raise ValueError(f"the grid is {rows} x {columns}: expected at least 2 x 3, or there is no cliff.")
-    _require(f"cliff of {rows} x {columns}", 4 * rows * columns, 1)
+    _require(f"cliff of {rows} x {columns}", 4 * rows * columns * _STEP_BYTES)
     start, last = (rows - 1) * columns, rows * columns - 1
     successors, rewards = [], []
     for row, column in np.ndindex(rows, columns):
@@ -142,7 +143,6 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
     )
 
 
-def _require(what: str, pairs: int, successors: int, dense: int = DENSE_ENTRIES) -> None:
-    """Raise `NotEnoughMemory` unless `pairs` with that many `successors` each, and a `dense` array, can be built."""
-    needed = pairs * (_BYTES_PER_PAIR + successors * _BYTES_PER_SUCCESSOR) + dense * _BYTES_PER_DENSE_ENTRY
-    require_memory(needed, what, "Ask for fewer states, actions or successors.")
+def _require(what: str, needed: float) -> None:
+    """Raise `NotEnoughMemory` unless `needed` bytes, and what a process that is kept dense takes besides, are there."""
+    require_memory(needed + DENSE_ENTRIES * _DENSE_BYTES, what, "Ask for fewer states, actions or successors.")

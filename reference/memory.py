@@ -21,7 +21,7 @@ class NotEnoughMemory(MemoryError, ValueError):
 
 
 def require_memory(needed: float, what: str, remedy: str) -> None:
-    """Raise `NotEnoughMemory` if about `needed` bytes are more than what is available (or if that is unknown: never)."""
+    """Raise `NotEnoughMemory` if about `needed` bytes are more than what is available; never if that is unknown."""
     room = available_memory()
     if room is not None and needed > room:
         raise NotEnoughMemory(

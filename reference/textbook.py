@@ -47,7 +47,7 @@ def deterministic(
     """An MDP in which pair `(s, a)` leads to state `successors[s][a]` for certain."""
     target = np.array(successors)
     state, action = np.indices(target.shape)
-    matrix = merged(state.ravel(), action.ravel(), target.ravel(), np.ones(target.size), target.shape)
+    matrix = merged((state.ravel(), action.ravel(), target.ravel(), np.ones(target.size)), target.shape)
     transitions = laid_out(matrix, target.shape)
     return MDP(transitions, np.array(rewards, dtype=np.float64), discount, available=available, grid=grid)
 

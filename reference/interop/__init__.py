@@ -1,15 +1,14 @@
 """Decision processes of other libraries and of data: one module for each format.
 
-| format | module | from it | to it | it does not carry |
-|---|---|---|---|---|
-| Gymnasium's toy text, `P[s][a]` | `toy_text` | `from_gymnasium`, `from_gymnasium_table` | `to_gymnasium_table` | discount, initial, grid |
-| QuantEcon's `DiscreteDP` | `quantecon` | `from_quantecon` | `to_quantecon` | initial, grid |
-| UMB, the model checkers' binary | `umb` | `read_umb` | `write_umb` | (nothing) |
-| Storm's models, PRISM's language | `storm` | `from_storm`, `read_prism` | through UMB | initial beyond a set, grid |
-| logged transitions | `logs` | `from_transitions`, `from_steps` | | |
+    format                            from it                              to it                 it has no place for
+    Gymnasium's toy text, `P[s][a]`   from_gymnasium, from_gymnasium_table to_gymnasium_table    discount, initial, grid
+    QuantEcon's `DiscreteDP`          from_quantecon                       to_quantecon          initial, grid
+    UMB, the model checkers' binary   read_umb                             write_umb
+    Storm's models, PRISM's language  from_storm, read_prism               (through UMB)         discount, grid
+    logged transitions                from_transitions, from_steps
 
-`MDP.save` and `MDP.load` are the format of the house. No format but that carries the rows of unavailable pairs, which
-enter no result, and none tells dense from CSR: a small process comes back dense, a large one as CSR.
+`MDP.save` and `MDP.load` are the format of the house. No other carries the rows of unavailable pairs, which enter no
+result, or tells dense from CSR: a small process comes back dense, a large one as CSR. All else comes back bit for bit.
 """
 
 from reference.interop.logs import LoggedMDP as LoggedMDP

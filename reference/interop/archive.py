@@ -12,7 +12,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from reference.files import whole_file
 from reference.memory import available_memory
@@ -31,9 +31,8 @@ class ArchiveError(ValueError):
 
 def read_archive(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """The contents of the files whose name is `wanted`. Raises `ArchiveError`; a missing file keeps its own error."""
-    with path.open("rb") as file:
-        with _explained(path), tarfile.open(fileobj=file, mode="r:*") as archive:
-            return dict(_members(path, archive, wanted))
+    with path.open("rb") as file, _explained(path), tarfile.open(fileobj=file, mode="r:*") as archive:
+        return dict(_members(path, archive, wanted))
 
 
 def write_archive(path: str | os.PathLike[str], files: Mapping[str, bytes]) -> None:
@@ -64,9 +63,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise ArchiveError(f"{path}: cannot be read: {type(error).__name__}: {message}. {_REMEDY}") from error
 
 
-def _members(
-    path: Path, archive: tarfile.TarFile, wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, archive: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
     room = available_memory()
     for member in archive:
@@ -98,8 +95,7 @@ def _members(
 
 def _check_end(path: Path, archive: tarfile.TarFile) -> None:
     """The archive ends with a block of zeros; reading on to the end also lets gzip and xz compare their checksums."""
-    raw: IO[bytes] | None = archive.fileobj
-    assert raw is not None
+    raw: Any = archive.fileobj
     raw.seek(archive.offset)
     if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise ArchiveError(f"{path}: cut short: the mark of its end is missing. {_REMEDY}")

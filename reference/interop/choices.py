@@ -5,19 +5,34 @@ actions. Where no state has two choices of the same action, the actions keep the
 the choices apart, and each state numbers its own in their order.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float64, Int64
-from scipy import sparse
 
 from reference.layout import laid_out, merged
 from reference.mdp import MDP, InvalidMDP
 from reference.memory import require_memory
 
-__all__ = ["Choices"]
+__all__ = ["Choices", "chosen_reward"]
+
+
+def chosen_reward(names: Iterable[str], asked: str | None) -> str:
+    """The reward model that is `asked` for, or the only one. Raises `ValueError`, naming those that there are."""
+    known = sorted(names)
+    if asked is None and len(known) == 1:
+        return known[0]
+    if asked is not None and asked in known:
+        return asked
+    seen = "which one to take was not said" if asked is None else f"none is called {asked!r}"
+    raise ValueError(
+        f"has the reward models {', '.join(known)}, and {seen}: expected reward= with one of these names."
+        if known
+        else "has no reward model: expected one, from which r(s, a) is taken."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +69,7 @@ class Choices:
         shape = (n_states, n_actions)
         rewards, available = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
         rewards[state, action], available[state, action] = self.rewards, True
-        matrix = merged(state[self.choice], action[self.choice], self.target, self.probability, shape)
+        matrix = merged((state[self.choice], action[self.choice], self.target, self.probability), shape)
         return MDP(laid_out(matrix, shape), rewards, discount, initial, available, grid)
 
     def _numbered(self, state: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, int]:

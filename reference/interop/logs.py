@@ -78,7 +78,9 @@ def from_transitions(
     Raises `InvalidMDP` for arrays of unequal length or of other kinds, numbers out of range and rewards that are not
     finite, naming the transition. Probabilities are rounded once, mean rewards twice.
     """
-    s, a, t = (_indices(v, name) for v, name in ((states, "states"), (actions, "actions"), (next_states, "next_states")))
+    s, a, t = (
+        _indices(v, name) for v, name in ((states, "states"), (actions, "actions"), (next_states, "next_states"))
+    )
     end, r = _flags(terminated, "terminated", s), _rewards(rewards)
     for name, column in (("actions", a), ("rewards", r), ("next_states", t)):
         _same_length(name, column, s)
@@ -104,21 +106,20 @@ def from_transitions(
     means = np.zeros(shape)
     means.flat[tried] = [fsum(group) / len(group) for group in groups]
     available[idle, 0] = True
-    matrix = merged(
+    # Behind what was seen, the loops of the states in which nothing was tried.
+    columns = (
         np.append(moves[:, 0] // size[1], idle),
         np.append(moves[:, 0] % size[1], np.zeros_like(idle)),
         np.append(moves[:, 1], idle),
         np.append(times / counts.ravel()[moves[:, 0]], np.ones(len(idle))),
-        shape,
     )
+    matrix = merged(columns, shape)
     start = _initial(initial, truncated, s, end, shape[0])
     counts.setflags(write=False)
     return LoggedMDP(MDP(laid_out(matrix, shape), means, discount, start, available), counts)
 
 
-def from_steps(
-    steps: Iterable[tuple[int, int, float, int, bool, bool]], discount: float, **options: Any
-) -> LoggedMDP:
+def from_steps(steps: Iterable[tuple[int, int, float, int, bool, bool]], discount: float, **options: Any) -> LoggedMDP:
     """`from_transitions` of steps `(state, action, reward, next state, terminated, truncated)`, in order.
 
     That is what `env.step` of Gymnasium returns, behind the state and the action. `options` are those of
@@ -133,7 +134,7 @@ def from_steps(
         rows.append(step)
     if not rows:
         raise InvalidMDP("no step is given: expected at least one.")
-    s, a, r, t, terminated, truncated = zip(*rows, strict=True)
+    s, a, r, t, terminated, truncated = (list(column) for column in zip(*rows, strict=True))
     return from_transitions(s, a, r, t, terminated, discount, truncated=truncated, **options)
 
 

@@ -58,7 +58,7 @@ def _from_pairs(
     initial: npt.ArrayLike | None,
     grid: tuple[int, int] | None,
 ) -> MDP:
-    n_pairs, n_states = rows.shape
+    n_pairs, n_states = ddp.Q.shape
     state, action = _indices(ddp, "s_indices", n_pairs), _indices(ddp, "a_indices", n_pairs)
     if len(rewards) != n_pairs:
         raise InvalidMDP(f"R has {len(rewards)} entries: expected one for each of the {n_pairs} rows of Q.")
@@ -68,7 +68,9 @@ def _from_pairs(
             "(the columns of Q) and actions of at least 0."
         )
     shape = (n_states, int(action.max()) + 1)
-    require_memory(24.0 * n_states * shape[1], f"{n_states} states with actions up to {shape[1] - 1}", "Use smaller indices.")
+    require_memory(
+        24.0 * n_states * shape[1], f"{n_states} states with actions up to {shape[1] - 1}", "Use smaller indices."
+    )
     flat = state * shape[1] + action
     first, count = np.unique(flat, return_counts=True)
     if (count > 1).any():

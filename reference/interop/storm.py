@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.interop.choices import Choices
+from reference.interop.choices import Choices, chosen_reward
 from reference.mdp import MDP
 
 __all__ = ["from_storm", "read_prism"]
@@ -39,16 +39,12 @@ def from_storm(model: Any, discount: float, reward: str | None = None) -> MDP:
     if kind not in ("MDP", "DTMC") or not getattr(model, "is_sparse_model", False) or model.has_parameters:
         parametric = " with parameters" if getattr(model, "has_parameters", False) else ""
         raise ValueError(f"the model is a {kind}{parametric}: expected a sparse MDP or DTMC without parameters.")
-    names = sorted(model.reward_models)
-    if reward is None and len(names) == 1:
-        [reward] = names
-    if reward not in names:
-        asked = "which one was not said" if reward is None else f"not {reward!r}"
-        raise ValueError(f"the model has the reward models {names}, {asked}: expected one of them as reward=....")
+    try:
+        reward = chosen_reward(model.reward_models, reward)
+    except ValueError as error:
+        raise ValueError(f"the model {error}") from None
     n_states, n_choices = model.nr_states, model.nr_choices
-    starts = np.asarray(
-        model.nondeterministic_choice_indices if kind == "MDP" else range(n_states + 1), dtype=np.int64
-    )
+    starts = np.asarray(model.nondeterministic_choice_indices if kind == "MDP" else range(n_states + 1), dtype=np.int64)
     choice, target, probability = _entries(model.transition_matrix)
     paid = model.reward_models[reward]
     rewards = np.zeros(n_choices)
@@ -66,9 +62,7 @@ def from_storm(model: Any, discount: float, reward: str | None = None) -> MDP:
     return Choices(starts, actions, n_actions, choice, target, probability, rewards).to_mdp(discount, initial)
 
 
-def read_prism(
-    path: str | os.PathLike[str], discount: float, reward: str | None = None, constants: str = ""
-) -> MDP:
+def read_prism(path: str | os.PathLike[str], discount: float, reward: str | None = None, constants: str = "") -> MDP:
     """The MDP that a program in PRISM's language describes, as Storm explores it from its initial states.
 
     `constants` defines those that the program leaves open: `"N=3,p=0.1"`. `reward` as in `from_storm`. Raises

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from reference.layout import laid_out, merged
 from reference.mdp import MDP, InvalidMDP
@@ -57,7 +58,7 @@ def from_gymnasium(id: str, discount: float, **kwargs: Any) -> MDP:
 
 
 def from_gymnasium_table(
-    table: Mapping[int, Mapping[int, Sequence[Outcome]]],
+    table: Mapping[Any, Mapping[Any, Any]],
     discount: float,
     initial: npt.ArrayLike | None = None,
     grid: tuple[int, int] | None = None,
@@ -91,7 +92,7 @@ def from_gymnasium_table(
         entries.append((n_states, 0, n_states, 1.0))
     shape = (n_states + cut, n_actions)
     start = None if initial is None else np.append(np.asarray(initial, dtype=np.float64), [0.0] * cut)
-    matrix = merged(*zip(*entries, strict=True), shape)
+    matrix = merged(zip(*entries, strict=True), shape)
     return MDP(laid_out(matrix, shape), rewards[: shape[0]], discount, start, available[: shape[0]], grid)
 
 
@@ -103,7 +104,7 @@ def to_gymnasium_table(mdp: MDP) -> dict[int, dict[int, list[Outcome]]]:
     place for the discount, the initial distribution and the grid, which are arguments there, nor for an action that no
     state has and that is numbered above all others.
     """
-    matrix = mdp.to_sparse().matrix
+    matrix = sparse.csr_array(mdp.matrix)
     terminal = mdp.terminal
     table: dict[int, dict[int, list[Outcome]]] = {state: {} for state in range(mdp.n_states)}
     for state, action in np.argwhere(mdp.available).tolist():
@@ -118,7 +119,7 @@ def to_gymnasium_table(mdp: MDP) -> dict[int, dict[int, list[Outcome]]]:
     return table
 
 
-def _sizes(table: Mapping[int, Mapping[int, Any]]) -> tuple[int, int]:
+def _sizes(table: Mapping[Any, Mapping[Any, Any]]) -> tuple[int, int]:
     """`(S, A)`, or `InvalidMDP` if the keys are not 0, 1, ... or a state has no action."""
     if not table or set(table) != set(range(len(table))):
         raise InvalidMDP(f"P has the keys {_shown(table)}: expected the states 0, 1, ..., S - 1 with S >= 1.")

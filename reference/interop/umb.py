@@ -7,10 +7,12 @@ Source: the UMB specification, format version 1 (pmc-tools.github.io/umb/spec). 
     r[s, a]                the reward annotation "reward" on choices, of type double
     unavailable pair       no choice; #choice-actions is A, whether or not all are used
     mu0                    its support is the set of initial states; unless it is uniform on them, the annotation
-                           "initial-distribution" of the group "roer" on states holds it
-    gamma, grid            UMB has no place for them: {"discount": ..., "grid": ...} in the parameters of file-data
+                           "initial-distribution" of the group "process" on states holds it
+    gamma, grid            {"discount": ..., "grid": [rows, columns]} in the parameters of file-data
 
-so that `read_umb` returns the floats that `write_umb` was given. Other tools may drop the last two: Storm does.
+so that `read_umb` returns the floats that `write_umb` was given. UMB itself has no place for the last two rows: tools
+that read such a file and write it again (Storm, umbi) tell of themselves in file-data, and Storm drops annotations that
+it does not know. Then `discount` has to be given when the file is read.
 """
 
 import contextlib
@@ -23,14 +25,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy import sparse
 
 from reference.interop.archive import read_archive, write_archive
-from reference.interop.choices import Choices
+from reference.interop.choices import Choices, chosen_reward
 from reference.mdp import MDP, InvalidMDP
 
 __all__ = ["read_umb", "write_umb"]
 
-_TOOL, _GROUP, _INITIAL, _REWARD = "roer", "roer", "initial-distribution", "reward"
+_TOOL, _GROUP, _INITIAL, _REWARD = "roer", "process", "initial-distribution", "reward"
 _ARRAYS = re.compile(
     r"index\.json|(state-to-choices|state-is-initial|choice-to-branches|branch-to-(target|probability))\.bin"
     rf"|actions/choices/values\.bin|annotations/(rewards/.*|{_GROUP}/{_INITIAL}/states)/values\.bin"
@@ -48,7 +51,7 @@ def write_umb(mdp: MDP, path: str | os.PathLike[str]) -> None:
 
     Lost on the way: explicit zeros and the rows of unavailable pairs, which enter no result; dense or CSR.
     """
-    matrix = mdp.to_sparse().matrix.copy()
+    matrix = sparse.csr_array(mdp.matrix)
     keep = (matrix.data > 0.0) & np.repeat(mdp.available.ravel(), np.diff(matrix.indptr))
     rows = np.repeat(np.arange(mdp.rewards.size), np.diff(matrix.indptr))[keep]
     branches = np.bincount(rows, minlength=mdp.rewards.size)[mdp.available.ravel()]
@@ -69,6 +72,7 @@ def write_umb(mdp: MDP, path: str | os.PathLike[str]) -> None:
         },
         "annotations": {"rewards": {_REWARD: {"alias": _REWARD, "applies-to": ["choices"], "type": _DOUBLE}}},
     }  # fmt: skip
+    # A group of its own only where it is needed: umbi 0.2 reads no other group than rewards and aps into its `ats`.
     if not uniform:
         index["annotations"][_GROUP] = {_INITIAL: {"applies-to": ["states"], "type": _DOUBLE}}
     # Names of actions that no language mistakes for a number.
@@ -111,7 +115,7 @@ def read_umb(path: str | os.PathLike[str], discount: float | None = None, reward
         if discount is None:
             discount = parameters.get("discount")
         if discount is None:
-            raise _Foreign("has no discount: expected one to be given, such as discount=0.99")
+            raise _Foreign("has no discount, and none was given: give one, such as 0.99")
         return choices.to_mdp(discount, _initial(files, index, sizes), parameters.get("grid"))
 
 
@@ -195,13 +199,11 @@ def _rewards(
     """The values of one reward annotation, for each kind of entity that it applies to."""
     known = _mapped(_mapped(index, "annotations"), "rewards")
     named = {key: key for key in known}
-    named |= {entry["alias"]: key for key, entry in known.items() if isinstance(entry, dict) and "alias" in entry}
-    if name is None and len(known) == 1:
-        [name] = known
-    if name is None or name not in named:
-        asked = "which one was not said" if name is None else f"not {name!r}"
-        raise _Foreign(f"has the rewards {sorted(known)}, {asked}: expected one of them as reward=...")
-    key = named[name]
+    for key in known:
+        alias = _mapped(known, key).get("alias")
+        if isinstance(alias, str):
+            named.setdefault(alias, key)
+    key = named[chosen_reward(known if name is None else named, name)]
     entry = _mapped(known, key)
     entities = entry.get("applies-to")
     if not isinstance(entities, list) or not entities or not set(entities) <= {"states", "choices", "branches"}:
