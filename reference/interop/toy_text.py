@@ -74,7 +74,7 @@ def from_gymnasium_table(
     Raises `InvalidMDP`, naming state and action, if the table is not of this form.
     """
     n_states, n_actions = _sizes(table)
-    outcomes = {(s, a): _outcomes(table[s][a], s, a, n_states) for s in range(n_states) for a in table[s]}
+    outcomes = {(s, int(a)): _outcomes(table[s][a], s, a, n_states) for s in range(n_states) for a in table[s]}
     ends = [len(table[s]) == 1 and all(_stays(outcomes[s, a], s) for a in table[s]) for s in range(n_states)]
     entries: list[tuple[int, int, int, float]] = []
     rewards = np.zeros((n_states + 1, n_actions))
@@ -126,10 +126,10 @@ def _sizes(table: Mapping[Any, Mapping[Any, Any]]) -> tuple[int, int]:
     for state, actions in table.items():
         if not actions or not all(isinstance(key, int | np.integer) and key >= 0 for key in actions):
             raise InvalidMDP(f"P[{state}] has the keys {_shown(actions)}: expected at least one action 0, 1, ...")
-    return len(table), max(max(actions) for actions in table.values()) + 1
+    return len(table), int(max(max(actions) for actions in table.values())) + 1
 
 
-def _outcomes(listed: Any, state: int, action: int, n_states: int) -> list[Outcome]:
+def _outcomes(listed: Any, state: int, action: Any, n_states: int) -> list[Outcome]:
     """`listed` as plain numbers, or `InvalidMDP`."""
     try:
         outcomes = [(float(p), operator.index(target), float(r), bool(end)) for p, target, r, end in listed]
@@ -137,6 +137,8 @@ def _outcomes(listed: Any, state: int, action: int, n_states: int) -> list[Outco
         raise InvalidMDP(
             f"P[{state}][{action}] is no list of (probability, next state, reward, terminated): {error}."
         ) from error
+    if not outcomes:
+        raise InvalidMDP(f"P[{state}][{action}] is empty: expected at least one (probability, next state, ...).")
     for _, target, _, _ in outcomes:
         if not 0 <= target < n_states:
             raise InvalidMDP(

@@ -111,12 +111,10 @@ def read_umb(path: str | os.PathLike[str], discount: float | None = None, reward
         index = _index(files)
         sizes = _sizes(index)
         choices = _choices(files, index, sizes, reward)
-        parameters = _parameters(index)
-        if discount is None:
-            discount = parameters.get("discount")
-        if discount is None:
+        stored, grid = _parameters(index)
+        if discount is None and stored is None:
             raise _Foreign("has no discount, and none was given: give one, such as 0.99")
-        return choices.to_mdp(discount, _initial(files, index, sizes), parameters.get("grid"))
+        return choices.to_mdp(stored if discount is None else discount, _initial(files, index, sizes), grid)
 
 
 @contextlib.contextmanager
@@ -229,10 +227,16 @@ def _initial(files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, in
     return is_initial / n_initial
 
 
-def _parameters(index: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that `write_umb` leaves in the index; none if another tool wrote it."""
+def _parameters(index: dict[str, Any]) -> tuple[float | None, tuple[int, int] | None]:
+    """The discount and the grid that `write_umb` leaves in the index; nothing if another tool wrote it."""
     data = _mapped(index, "file-data")
-    return _mapped(data, "parameters") if data.get("tool") == _TOOL else {}
+    parameters = _mapped(data, "parameters") if data.get("tool") == _TOOL else {}
+    discount, grid = parameters.get("discount"), parameters.get("grid")
+    if discount is not None and not isinstance(discount, float):
+        raise _Foreign(f"has the discount {discount!r}, expected a number such as 0.99")
+    if grid is not None and not (isinstance(grid, list) and [type(side) for side in grid] == [int, int]):
+        raise _Foreign(f"has the grid {grid!r}, expected two whole numbers")
+    return discount, None if grid is None else (grid[0], grid[1])
 
 
 def _mapped(parent: dict[str, Any], key: str) -> dict[str, Any]:
