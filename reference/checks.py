@@ -83,7 +83,7 @@ def as_availability(value: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "S A
     return array
 
 
-def as_discount(value: float) -> float:
+def as_discount(value: Any) -> float:
     """`discount` as a float in `[0, 1)`."""
     try:
         discount = float(value)

@@ -219,7 +219,7 @@ class MDP:
                 transitions = sparse.csr_array(csr, shape=(n_states * n_actions, n_states))
                 transitions.check_format(full_check=True)
             grid = (int(arrays["grid"][0]), int(arrays["grid"][1])) if arrays["grid"].size else None
-            return cls(transitions, arrays["rewards"], float(arrays["discount"]), arrays["initial"],
+            return cls(transitions, arrays["rewards"], checks.as_discount(arrays["discount"].item()), arrays["initial"],
                        arrays["available"], grid)  # fmt: skip
         except (ValueError, TypeError, IndexError) as error:
             raise InvalidMDP(f"{path}: the arrays in the file are not an MDP: {error}") from error

@@ -1,4 +1,4 @@
-"""UMB archives put together by hand, from the specification alone: foreign ones, and ones that are not as they claim."""
+"""UMB archives put together by hand, from the specification alone: foreign ones, and ones that claim what is not so."""
 
 from __future__ import annotations
 

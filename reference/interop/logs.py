@@ -100,7 +100,8 @@ def from_transitions(
     _check_dead_ends(idle[idle < size[0]], s, t, end, close)
     target = np.where(end, size[0], t)
     tried, inverse = np.unique(pair, return_inverse=True)
-    moves, times = np.unique(np.stack([pair, target], axis=1), axis=0, return_counts=True)
+    moves, times = np.unique(pair * shape[0] + target, return_counts=True)
+    moved, arrived = np.divmod(moves, shape[0])
     order = np.argsort(inverse, kind="stable")
     groups = np.split(r[order], np.cumsum(counts.ravel()[tried])[:-1])
     means = np.zeros(shape)
@@ -108,10 +109,10 @@ def from_transitions(
     available[idle, 0] = True
     # Behind what was seen, the loops of the states in which nothing was tried.
     columns = (
-        np.append(moves[:, 0] // size[1], idle),
-        np.append(moves[:, 0] % size[1], np.zeros_like(idle)),
-        np.append(moves[:, 1], idle),
-        np.append(times / counts.ravel()[moves[:, 0]], np.ones(len(idle))),
+        np.append(moved // size[1], idle),
+        np.append(moved % size[1], np.zeros_like(idle)),
+        np.append(arrived, idle),
+        np.append(times / counts.ravel()[moved], np.ones(len(idle))),
     )
     matrix = merged(columns, shape)
     start = _initial(initial, truncated, s, end, shape[0])
@@ -119,7 +120,7 @@ def from_transitions(
     return LoggedMDP(MDP(laid_out(matrix, shape), means, discount, start, available), counts)
 
 
-def from_steps(steps: Iterable[tuple[int, int, float, int, bool, bool]], discount: float, **options: Any) -> LoggedMDP:
+def from_steps(steps: Iterable[Any], discount: float, **options: Any) -> LoggedMDP:
     """`from_transitions` of steps `(state, action, reward, next state, terminated, truncated)`, in order.
 
     That is what `env.step` of Gymnasium returns, behind the state and the action. `options` are those of

@@ -81,7 +81,7 @@ def read_prism(path: str | os.PathLike[str], discount: float, reward: str | None
         try:
             program = stormpy.parse_prism_program(str(path))
             if constants:
-                program = stormpy.preprocess_symbolic_input(program, [], constants)[0].as_prism_program()
+                program = stormpy.instantiate_constants(program, constants)[0]
             if program.has_undefined_constants:
                 names = ", ".join(sorted(constant.name for constant in program.get_undefined_constants()))
                 raise ValueError(f'it leaves the constants {names} open; give them, such as constants="{names}=1"')

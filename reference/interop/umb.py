@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from scipy import sparse
 
 from reference.interop.archive import read_archive, write_archive
 from reference.interop.choices import Choices, chosen_reward
+from reference.interop.umb_arrays import Foreign, bits, contents, integers, mapping, reals, starts_of
 from reference.mdp import MDP, InvalidMDP
 
 __all__ = ["read_umb", "write_umb"]
@@ -39,11 +39,6 @@ _ARRAYS = re.compile(
     rf"|actions/choices/values\.bin|annotations/(rewards/.*|{_GROUP}/{_INITIAL}/states)/values\.bin"
 )
 _DOUBLE = {"type": "double", "size": 64}
-_EXACT_INTEGERS = 2.0**53
-
-
-class _Foreign(ValueError):
-    """What does not fit, said without the name of the file."""
 
 
 def write_umb(mdp: MDP, path: str | os.PathLike[str]) -> None:
@@ -79,13 +74,13 @@ def write_umb(mdp: MDP, path: str | os.PathLike[str]) -> None:
     names = [f"a{action}".encode() for action in range(mdp.n_actions)]
     files = {
         "index.json": json.dumps(index, indent=1, allow_nan=False).encode(),
-        "state-is-initial.bin": _bits(support),
-        "state-to-choices.bin": _starts(mdp.available.sum(axis=1)),
-        "choice-to-branches.bin": _starts(branches),
+        "state-is-initial.bin": bits(support),
+        "state-to-choices.bin": starts_of(mdp.available.sum(axis=1)),
+        "choice-to-branches.bin": starts_of(branches),
         "branch-to-target.bin": matrix.indices[keep].astype("<u8").tobytes(),
         "branch-to-probability.bin": matrix.data[keep].astype("<f8").tobytes(),
         "actions/choices/values.bin": np.nonzero(mdp.available)[1].astype("<u4").tobytes(),
-        "actions/choices/string-mapping.bin": _starts(np.array([len(name) for name in names])),
+        "actions/choices/string-mapping.bin": starts_of(np.array([len(name) for name in names])),
         "actions/choices/strings.bin": b"".join(names),
         f"annotations/rewards/{_REWARD}/choices/values.bin": mdp.rewards[mdp.available].astype("<f8").tobytes(),
     }
@@ -112,9 +107,11 @@ def read_umb(path: str | os.PathLike[str], discount: float | None = None, reward
         sizes = _sizes(index)
         choices = _choices(files, index, sizes, reward)
         stored, grid = _parameters(index)
-        if discount is None and stored is None:
-            raise _Foreign("has no discount, and none was given: give one, such as 0.99")
-        return choices.to_mdp(stored if discount is None else discount, _initial(files, index, sizes), grid)
+        if discount is None:
+            discount = stored
+        if discount is None:
+            raise Foreign("has no discount, and none was given: give one, such as 0.99")
+        return choices.to_mdp(discount, _initial(files, index, sizes), grid)
 
 
 @contextlib.contextmanager
@@ -124,7 +121,7 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except _Foreign as error:
+    except Foreign as error:
         raise InvalidMDP(f"{path}: {error}. Expected a UMB archive of an MDP, format version 1.") from error
     except (ValueError, TypeError) as error:
         message = str(error)
@@ -133,14 +130,14 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _index(files: dict[str, bytes]) -> dict[str, Any]:
     if "index.json" not in files:
-        raise _Foreign("has no index.json")
+        raise Foreign("has no index.json")
     try:
         index = json.loads(files["index.json"].decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _Foreign(f"has an index.json that is no JSON ({type(error).__name__}: {error})") from error
+        raise Foreign(f"has an index.json that is no JSON ({type(error).__name__}: {error})") from error
     version = index.get("format-version") if isinstance(index, dict) else None
     if version != 1:
-        raise _Foreign(f"is of format version {version!r}, expected 1")
+        raise Foreign(f"is of format version {version!r}, expected 1")
     return index
 
 
@@ -148,38 +145,38 @@ def _sizes(index: dict[str, Any]) -> dict[str, int]:
     """The counts of the index, if it describes an MDP or a DTMC."""
     system = index.get("transition-system")
     if not isinstance(system, dict):
-        raise _Foreign("has an index without a transition-system")
+        raise Foreign("has an index without a transition-system")
     sizes = {}
     names = ["players", "states", "initial-states", "choices", "choice-actions", "branches", "observations"]
     for name in names:
         value = system.get(f"#{name}")
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-            raise _Foreign(f"has #{name} = {value!r}, expected a whole number of at least 0")
+            raise Foreign(f"has #{name} = {value!r}, expected a whole number of at least 0")
         sizes[name] = value
     if system.get("time") != "discrete" or sizes["players"] > 1 or sizes["observations"] > 0:
-        raise _Foreign(
+        raise Foreign(
             f"is a model in {system.get('time')} time with {sizes['players']} players and {sizes['observations']} "
             "observations, expected discrete time, at most one player and no observations"
         )
     if min(sizes["states"], sizes["choices"], sizes["branches"]) < 1:
-        raise _Foreign("has no states, no choices or no branches")
+        raise Foreign("has no states, no choices or no branches")
     if not isinstance(system.get("branch-probability-type"), dict):
-        raise _Foreign("has no branch-probability-type: its branches have no probabilities")
+        raise Foreign("has no branch-probability-type: its branches have no probabilities")
     return sizes
 
 
 def _choices(files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, int], reward: str | None) -> Choices:
     n_states, n_choices, n_branches = sizes["states"], sizes["choices"], sizes["branches"]
     # First what is as long as there are branches: no count of the index is believed before a file of that size is seen.
-    target = _integers(files, "branch-to-target.bin", "<u8", n_branches, n_states)
+    target = integers(files, "branch-to-target.bin", "<u8", n_branches, n_states)
     kind = index["transition-system"]["branch-probability-type"]
-    probability = _reals(files, "branch-to-probability.bin", kind, n_branches)
-    branch_starts = _mapping(files, "choice-to-branches.bin", n_choices, n_branches)
-    starts = _mapping(files, "state-to-choices.bin", n_states, n_choices)
+    probability = reals(files, "branch-to-probability.bin", kind, n_branches)
+    branch_starts = mapping(files, "choice-to-branches.bin", n_choices, n_branches)
+    starts = mapping(files, "state-to-choices.bin", n_states, n_choices)
     choice = np.repeat(np.arange(n_choices), np.diff(branch_starts))
     actions = None
     if sizes["choice-actions"] > 0 and "actions/choices/values.bin" in files:
-        actions = _integers(files, "actions/choices/values.bin", "<u4", n_choices, sizes["choice-actions"])
+        actions = integers(files, "actions/choices/values.bin", "<u4", n_choices, sizes["choice-actions"])
     rewards = np.zeros(n_choices)
     for entity, values in _rewards(files, index, sizes, reward).items():
         if entity == "choices":
@@ -205,9 +202,9 @@ def _rewards(
     entry = _mapped(known, key)
     entities = entry.get("applies-to")
     if not isinstance(entities, list) or not entities or not set(entities) <= {"states", "choices", "branches"}:
-        raise _Foreign(f"has rewards {key!r} that apply to {entities!r}, expected states, choices or branches")
+        raise Foreign(f"has rewards {key!r} that apply to {entities!r}, expected states, choices or branches")
     return {
-        entity: _reals(files, f"annotations/rewards/{key}/{entity}/values.bin", entry.get("type"), sizes[entity])
+        entity: reals(files, f"annotations/rewards/{key}/{entity}/values.bin", entry.get("type"), sizes[entity])
         for entity in entities
     }
 
@@ -217,13 +214,13 @@ def _initial(files: dict[str, bytes], index: dict[str, Any], sizes: dict[str, in
     n_states, n_initial = sizes["states"], sizes["initial-states"]
     annotation = _mapped(_mapped(index, "annotations"), _GROUP).get(_INITIAL)
     if isinstance(annotation, dict):
-        return _reals(files, f"annotations/{_GROUP}/{_INITIAL}/states/values.bin", annotation.get("type"), n_states)
+        return reals(files, f"annotations/{_GROUP}/{_INITIAL}/states/values.bin", annotation.get("type"), n_states)
     if n_initial == 0:
         return None
-    data = _bytes(files, "state-is-initial.bin", 8 * -(-n_states // 64))
+    data = contents(files, "state-is-initial.bin", 8 * -(-n_states // 64))
     is_initial = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")[:n_states] > 0
     if is_initial.sum() != n_initial:
-        raise _Foreign(f"marks {is_initial.sum()} states as initial, expected {n_initial}")
+        raise Foreign(f"marks {is_initial.sum()} states as initial, expected {n_initial}")
     return is_initial / n_initial
 
 
@@ -233,9 +230,9 @@ def _parameters(index: dict[str, Any]) -> tuple[float | None, tuple[int, int] | 
     parameters = _mapped(data, "parameters") if data.get("tool") == _TOOL else {}
     discount, grid = parameters.get("discount"), parameters.get("grid")
     if discount is not None and not isinstance(discount, float):
-        raise _Foreign(f"has the discount {discount!r}, expected a number such as 0.99")
+        raise Foreign(f"has the discount {discount!r}, expected a number such as 0.99")
     if grid is not None and not (isinstance(grid, list) and [type(side) for side in grid] == [int, int]):
-        raise _Foreign(f"has the grid {grid!r}, expected two whole numbers")
+        raise Foreign(f"has the grid {grid!r}, expected two whole numbers")
     return discount, None if grid is None else (grid[0], grid[1])
 
 
@@ -243,69 +240,3 @@ def _mapped(parent: dict[str, Any], key: str) -> dict[str, Any]:
     """The JSON object under `key`, or an empty one."""
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _bytes(files: dict[str, bytes], name: str, length: int) -> bytes:
-    if name not in files:
-        raise _Foreign(f"has no {name}")
-    if len(files[name]) != length:
-        raise _Foreign(f"has {len(files[name])} bytes in {name}, expected {length} from the counts of its index")
-    return files[name]
-
-
-def _integers(files: dict[str, bytes], name: str, kind: str, length: int, below: int) -> Int64[np.ndarray, " N"]:
-    """Unsigned integers, all smaller than `below`."""
-    array = np.frombuffer(_bytes(files, name, length * np.dtype(kind).itemsize), dtype=kind)
-    if array.size and int(array.max()) >= below:
-        raise _Foreign(f"has {int(array.max())} in {name}, expected numbers below {below}")
-    return array.astype(np.int64)
-
-
-def _mapping(files: dict[str, bytes], name: str, length: int, total: int) -> Int64[np.ndarray, " N_plus_1"]:
-    """A CSR mapping of `length` sources onto `total` targets; one to one if the file is absent."""
-    if name not in files:
-        if length != total:
-            raise _Foreign(f"has no {name}: expected as many sources as targets, seen {length} and {total}")
-        return np.arange(length + 1)
-    starts = _integers(files, name, "<u8", length + 1, total + 1)
-    if starts[0] != 0 or starts[-1] != total or (np.diff(starts) < 0).any():
-        raise _Foreign(f"has offsets in {name} that do not run from 0 to {total} in order")
-    return starts
-
-
-def _reals(files: dict[str, bytes], name: str, kind: Any, length: int) -> Float64[np.ndarray, " N"]:
-    """Numbers of type double or rational; a rational is rounded once."""
-    kind = kind if isinstance(kind, dict) else {"type": kind}
-    size = kind.get("size", {"double": 64, "rational": 128}.get(str(kind.get("type"))))
-    if kind.get("type") == "double" and size == 64:
-        return np.frombuffer(_bytes(files, name, 8 * length), dtype="<f8").astype(np.float64)
-    if kind.get("type") != "rational" or not isinstance(size, int) or size < 128 or size % 128:
-        raise _Foreign(f"has numbers of type {kind} in {name}, expected double (64) or rational (128, 256, ...)")
-    half = size // 16
-    data = _bytes(files, name, 2 * half * length)
-    if half == 8:
-        top, bottom = np.frombuffer(data, "<i8")[::2], np.frombuffer(data, "<u8")[1::2]
-        # Both are float64 numbers, hence the quotient is the rational rounded once.
-        if np.abs(top.astype(np.float64)).max() <= _EXACT_INTEGERS and 0 < bottom.min() <= bottom.max() <= 2**53:
-            return top / bottom.astype(np.float64)
-    return np.array([_quotient(data[2 * half * i : 2 * half * (i + 1)], half, name) for i in range(length)])
-
-
-def _quotient(data: bytes, half: int, name: str) -> float:
-    numerator, denominator = int.from_bytes(data[:half], "little", signed=True), int.from_bytes(data[half:], "little")
-    try:
-        return numerator / denominator  # Python rounds once
-    except ArithmeticError as error:
-        raise _Foreign(f"has a rational in {name} that is no float64: {error}") from error
-
-
-def _bits(flags: np.ndarray) -> bytes:
-    """A bit set, padded to whole 64-bit words."""
-    padded = np.zeros(64 * -(-len(flags) // 64), dtype=np.bool_)
-    padded[: len(flags)] = flags
-    return np.packbits(padded, bitorder="little").tobytes()
-
-
-def _starts(counts: np.ndarray) -> bytes:
-    """A CSR mapping: where each run begins, and where the last ends."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype("<u8").tobytes()

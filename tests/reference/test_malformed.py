@@ -101,7 +101,8 @@ KINDS = {
         lambda path: umb.write(path, [*umb.example().items(), ("index.json", b"")]), "a.umb", ["'index.json' twice"],
     ),
     "UMB of a game": Kind(
-        files(**umb.example(**{"transition-system": umb.system(**{"#players": 2})})), "a.umb", ["2 players", "expected"],
+        files(**umb.example(**{"transition-system": umb.system(**{"#players": 2})})), "a.umb",
+        ["2 players", "expected discrete time, at most one player"],
     ),
     "PRISM without discount": Kind(lambda path: path.write_text("mdp"), "a.prism", ["has no discount", "0.99"]),
     "more than fits": Kind(lambda path: None, "garnet:10000000,10,5,0", ["needs about", "8 GiB are available"]),
@@ -192,6 +193,6 @@ def test_foreign_types_in_python_are_one_clear_error():
     ]
     for changes, message in cases:
         data = {"transitions": mdp.transitions, "rewards": mdp.rewards, "discount": 0.9} | changes
-        with pytest.raises(ValueError, match="expected|no CSR") as caught:
+        with pytest.raises(ValueError, match=r"expected|no CSR") as caught:
             MDP(**data)
         assert message in str(caught.value)

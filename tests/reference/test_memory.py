@@ -57,7 +57,7 @@ def test_requests_that_cannot_fit_are_refused_before_anything_is_allocated(monke
         tracemalloc.stop()
     for fragment in (what, "GiB of memory, and 8 GiB are available", "nothing was allocated", "Ask for fewer"):
         assert fragment in str(caught.value)
-    assert peak < 10_000  # one byte for each thousandth state at the most: no array was made
+    assert peak < room / 1000  # what was asked for is more than all of it
 
 
 def test_the_dense_form_of_a_large_process_is_refused(monkeypatch, tmp_path):
@@ -68,7 +68,8 @@ def test_the_dense_form_of_a_large_process_is_refused(monkeypatch, tmp_path):
         mdp.to_dense()
     with pytest.raises(NotEnoughMemory, match=r"process\.npz needs about"):
         MDP.load(tmp_path / "process.npz")
-    np.testing.assert_array_equal(library.chain(3).to_sparse().to_dense().rewards, library.chain(3).rewards)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**27)
+    np.testing.assert_array_equal(mdp.to_dense().rewards, MDP.load(tmp_path / "process.npz").rewards)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="not run: limits on address space are those of Linux")

@@ -1,7 +1,7 @@
 """Storm reads what we write, we read what Storm builds, and both mean the same values."""
 
-import importlib
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,9 +87,7 @@ def test_storm_reads_ours_and_we_read_storm_s(stormpy, row, tmp_path, sent):
     model = stormpy.build_model_from_umb(str(tmp_path / "ours.umb"))
     differs = difference(sent, from_storm(model, sent.discount), ignore=("grid",))
     row.exact("MDP-02", "Storm's model of our UMB", not differs, f"{differs} differ")
-    storage = importlib.import_module("stormpy.developer.storage")
-    options = storage.UmbExportOptions()
-    storage.to_archive(storage.sparse_model_to_umb(model, options), str(tmp_path / "theirs.umb"), options)
+    stormpy.io.export_to_umb(model, str(tmp_path / "theirs.umb"))
     differs = difference(sent, read_umb(tmp_path / "theirs.umb", sent.discount), ignore=("grid",))
     row.exact("MDP-02", "UMB through Storm", not differs, f"{differs} differ")
 
@@ -104,12 +102,11 @@ def test_storm_means_the_same_values(stormpy, row, tmp_path):
     write_umb(mdp, tmp_path / "ours.umb")
     model = stormpy.build_model_from_umb(str(tmp_path / "ours.umb"))
     [asked] = stormpy.parse_properties('R{"reward"}max=? [Cdiscount=0.5]')
-    environment = stormpy.Environment()
-    precision = environment.solver_environment.minmax_solver_environment.precision
+    promised = Fraction(str(stormpy.Environment().solver().min_max().precision))
     result = stormpy.model_checking(model, asked, only_initial_states=False)
     theirs = np.array([result.get_value(state) for state in range(mdp.n_states)])
     ours = solve(mdp)
-    step = float(precision) * max(1.0, float(np.abs(theirs).max()))
+    step = float(promised) * float(np.abs(theirs).max())
     bound = step * mdp.discount / (1.0 - mdp.discount) + ours.error_bound
     row("MDP-02", "Storm's discounted values", np.abs(theirs - ours.values), bound, "Storm's precision / (1 - gamma)")
 

@@ -135,7 +135,7 @@ CHANGED = {
         example(**{"transition-system": system(**{"#states": 2**62})}), ["40 bytes in state-to-choices.bin, expected"],
     ),
     "absurd branches": (
-        example(**{"transition-system": system(**{"#branches": 2**62})}), ["64 bytes in branch-to-target.bin, expected"],
+        example(**{"transition-system": system(**{"#branches": 2**62})}), ["64 bytes in branch-to-target.bin"],
     ),
     "no probabilities": (
         example(**{"transition-system": system(**{"branch-probability-type": None})}), ["no branch-probability-type"],
@@ -166,7 +166,7 @@ CHANGED = {
     "an action too far": (
         {"actions/choices/values.bin": words(5, 0)[:8] + bytes(12)}, ["5 in actions/choices/values.bin", "below 2"],
     ),
-    "probabilities of a half": ({"branch-to-probability.bin": reals(*[0.25] * 8)}, ["state 0 under action 0 sum to 0.5"]),
+    "rows of a half": ({"branch-to-probability.bin": reals(*[0.25] * 8)}, ["state 0 under action 0 sum to 0.5"]),
     "a NaN": ({"branch-to-probability.bin": reals(*[np.nan] * 8)}, ["state 0 under action 0 to state 1 is nan"]),
     "negative": ({"branch-to-probability.bin": reals(-0.5, 1.5, *[1.0] * 6)}, ["state 0 under action 0", "-0.5"]),
     "another number of initial states": ({"state-is-initial.bin": words(3)}, ["marks 2 states as initial, expected 1"]),
@@ -272,8 +272,7 @@ def test_a_damaged_archive_of_ours_never_loads_as_another_mdp(tmp_path_factory, 
     path.write_bytes(saved[:position] + bytes([saved[position] ^ flip]) + saved[position + 1 :])
     try:
         mdp = read_umb(path)
-    except InvalidMDP as error:
-        assert "model.umb" in str(error)
+    except InvalidMDP:
         return
     assert not difference(SENT, mdp)  # bytes of the header of gzip that say nothing
 
