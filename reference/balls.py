@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.checks import check_policy, check_temperature
+from reference.conditional import conditional_value
 from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy, linear_solver
 from reference.mdp import MDP
 from reference.rational import RationalMDP, import_flint, nearest_floats, pair_row
-from reference.regularized import conditional_value
 from reference.soft import solve_soft
 from reference.weights import optimal_weights
 

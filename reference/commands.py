@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from reference import figures, planning, show
+from reference.conditional import conditional_value
 from reference.divergence import divergence_from_name
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.output import page_width, report, write_plot
-from reference.conditional import conditional_value
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
 from reference.solution import Solution
-from reference.sources import load_mdp, load_policy
+from reference.sources import load_mdp, load_policy, save_mdp
 from reference.weights import optimal_weights, relaxed_objective, weights_at
 
 __all__ = ["conditional", "evaluate", "export", "occupancy", "solve", "weights"]
@@ -158,10 +158,8 @@ def _weights_at(
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the process to a file."""
-    if not arguments.file.endswith(".npz"):
-        raise ValueError(f"cannot write {arguments.file!r}: expected a name that ends in .npz")
     mdp = load_mdp(arguments.name, arguments.discount)
-    mdp.save(arguments.file)
+    save_mdp(mdp, arguments.file)
     print(f"{arguments.file}: {mdp!r}")
     return 0
 

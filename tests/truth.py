@@ -26,13 +26,13 @@ from exact import Exact, fractions
 from reference import library
 from reference.balls import enclose_policy_values, enclose_soft_values, enclose_weights
 from reference.certificate import certify
+from reference.conditional import conditional_value
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.exact import solve_exactly
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
 from reference.planning import PolicyIteration, ValueIteration
-from reference.regularized import conditional_value
 from reference.rounding import UNIT_ROUNDOFF
 from reference.soft import SoftPolicyIteration, SoftValueIteration
 from reference.weights import optimal_weights
