@@ -52,7 +52,7 @@ def test_help_explains_every_setting_with_its_default(run):
             assert f"--{field.name.replace('_', '-')}" in text, field.name
     assert text.count("(default:") == len(dataclasses.fields(Config)) + 3  # folder, resume, unverified
     assert "Polyak step of the target critic in (0, 1]" in text
-    assert "(default: 4.0)" in text
+    assert "(default: 16.0)" in text
 
 
 def test_help_shows_the_presets_own_defaults(run):
