@@ -39,7 +39,7 @@ class Support:
     @property
     def states(self) -> Bool[np.ndarray, " S"]:
         """States that an occupancy may visit."""
-        return self.pairs.any(axis=1)
+        return np.asarray(self.pairs.any(axis=1))
 
 
 def support(mdp: MDP, behavior: Float64[np.ndarray, "S A"], divergence: Divergence) -> Support:
@@ -49,7 +49,7 @@ def support(mdp: MDP, behavior: Float64[np.ndarray, "S A"], divergence: Divergen
     """
     check_law(mdp, behavior)
     allowed = behavior > 0.0
-    dead = ~allowed.any(axis=1)
+    dead = np.asarray(~allowed.any(axis=1))
     allowed, dead, cause = _spread(mdp, allowed, dead) if dead.any() else (allowed, dead, np.arange(mdp.n_states))
     started = np.flatnonzero(dead & (mdp.initial > 0.0))
     if started.size:

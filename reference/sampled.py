@@ -81,7 +81,7 @@ def sampled_occupancy(
     weighted = sparse.csr_array(sparse.diags_array(behavior.ravel()) @ sparse.csr_array(mdp.matrix))
     weighted.eliminate_zeros()  # pairs without data, and zeros that were stored
     moves = sparse.coo_array(weighted)
-    pair, target, law = moves.row.astype(np.int64), moves.col.astype(np.int64), moves.data
+    pair, target, law = moves.row.astype(np.int64), moves.col.astype(np.int64), np.asarray(moves.data, np.float64)
     state = pair // mdp.n_actions
     rank = np.arange(state.size) - np.searchsorted(state, state)
     width = int(rank.max()) + 1
