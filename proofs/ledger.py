@@ -13,7 +13,7 @@ from proofs.claim import REGISTRY, SOURCES, Claim, Result
 CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
     "JS": "proofs.js",
-    "GUM": "proofs.gumbel",
+    "GUM": "proofs.gum",
 }
 
 TITLES: dict[str, str] = {

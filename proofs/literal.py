@@ -6,7 +6,11 @@ They exist once, here; the claims run against them. Nothing else in this project
 
 from __future__ import annotations
 
-from proofs.arithmetic import Number, exp
+from collections.abc import Sequence
+
+from flint import fmpq
+
+from proofs.arithmetic import Number, exp, log, maximum, sigmoid
 
 
 def gumbel_loss(x: Number) -> Number:
@@ -22,3 +26,24 @@ def gumbel_tail_published(x: Number, clip: Number, alpha: Number) -> Number:
 def gumbel_tail_comment(x: Number, clip: Number, alpha: Number) -> Number:
     """The same tail as the comment beside that code describes it: without the second division by alpha."""
     return gumbel_loss(clip) + (x - clip) * (exp(clip) - 1)
+
+
+def gumbel_tail_flat(x: Number, clip: Number, alpha: Number) -> Number:
+    """`gumbel_rescale_loss` of the public ROER code beyond the clip: x is replaced by the clip, the loss is constant."""
+    return gumbel_loss(clip) + 0 * x
+
+
+def js_value_loss(diff: Number, alpha: Number) -> Number:
+    """`js_divergence_loss` of source 002 section 8 before clip and norm: softplus(z) - log 2, z = diff/alpha."""
+    return log((1 + exp(diff / alpha)) / 2)
+
+
+def js_value_norm(sigmoids: Sequence[Number]) -> Number:
+    """The detached normaliser of the same loss, for a batch of sigmoid(z): the mean of max(1/2, sigmoid)."""
+    floors = [maximum(weight, fmpq(1, 2)) for weight in sigmoids]
+    return sum(floors[1:], floors[0]) / len(floors)
+
+
+def js_priority(z: Number, low: Number, high: Number) -> Number:
+    """The JS priority of source 002 section 8: low + sigmoid(z) (high - low), `js_min_weight` and `js_max_weight`."""
+    return low + sigmoid(z) * (high - low)
