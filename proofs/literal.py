@@ -29,7 +29,7 @@ def gumbel_tail_comment(x: Number, clip: Number, alpha: Number) -> Number:
 
 
 def gumbel_tail_flat(x: Number, clip: Number, alpha: Number) -> Number:
-    """`gumbel_rescale_loss` of the public ROER code beyond the clip: x is replaced by the clip, the loss is constant."""
+    """`gumbel_rescale_loss` of the public ROER code beyond the clip: x is replaced by the clip, a constant."""
     return gumbel_loss(clip) + 0 * x
 
 

@@ -93,6 +93,20 @@ class TwoPoint:
 )
 def gum_02(case: Case, *, tail: Any = literal.gumbel_tail_flat, right: Any = literal.gumbel_tail_comment) -> None:
     """The slope beyond the clip in symbols and on a family; every local minimum of the two-point example, in balls."""
+    with balls.precision(256):
+        example = TwoPoint(100, fmpq(1, 10), fmpq(1))
+        intended = balls.ball(log(fmpq(9, 10)).exp() + balls.ball(100).exp() / 10).log()
+        minima, only = example.local_minima(tail), example.local_minima(right)
+        shown = ", ".join(balls.short(v, 4) for v in minima)
+        case.claimed(
+            "B", "one minimum, the soft value", len(minima) == 1 and minima[0].overlaps(intended), f"minima at {shown}"
+        )
+        case.corrected(
+            "B",
+            "with the tangent one minimum, the soft value up to the cap",
+            len(only) == 1 and only[0].overlaps(intended),
+            f"minimum at {', '.join(balls.short(v, 6) for v in only)}, soft value {balls.short(intended, 6)}",
+        )
     (c, alpha), (x,) = positive("c alpha"), real("x")
     slope, repaired = (sympy.diff(candidate(x, c, alpha), x) for candidate in (tail, right))
     case.claimed("S", "the gradient beyond the clip is e^c − 1, that of the loss at c", vanishes(slope - exp(c) + 1))
@@ -112,20 +126,6 @@ def gum_02(case: Case, *, tail: Any = literal.gumbel_tail_flat, right: Any = lit
     family = [(top, fmpq(1, n), step) for top in (3, 50, 100) for n in (2, 10, 500) for step in STEPS]
     case.claimed("P", "a v below every clip is pulled up", every(pulled(tail, *item) for item in family))
     case.corrected("P", "with the tangent it is", every(pulled(right, *item) for item in family))
-    with balls.precision(256):
-        example = TwoPoint(100, fmpq(1, 10), fmpq(1))
-        intended = balls.ball(log(fmpq(9, 10)).exp() + balls.ball(100).exp() / 10).log()
-        minima, only = example.local_minima(tail), example.local_minima(right)
-        shown = ", ".join(balls.short(v, 4) for v in minima)
-        case.claimed(
-            "B", "one minimum, the soft value", len(minima) == 1 and minima[0].overlaps(intended), f"minima at {shown}"
-        )
-        case.corrected(
-            "B",
-            "with the tangent one minimum, the soft value up to the cap",
-            len(only) == 1 and only[0].overlaps(intended),
-            f"minimum at {', '.join(balls.short(v, 6) for v in only)}, soft value {balls.short(intended, 6)}",
-        )
 
 
 STEPS = (fmpq(2, 5), fmpq(1), fmpq(4))

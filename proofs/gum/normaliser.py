@@ -191,7 +191,7 @@ def gum_06(case: Case, *, stored: Any = lambda: balls.ball(50), repaired: Any = 
         case.support("B", "the outlier's weight lies between the caps", bool(outlier > 100 and outlier < wide))
         narrow = balls.ball(50)
         mean = mean_capped(HEAVY, fitted(narrow), repaired())
-        held = Answer(True if mean.contains(1) and mean.rad() < arb(2) ** -80 else False, balls.short(mean, 6))
+        held = Answer(bool(mean.contains(1)) and bool(mean.rad() < arb(2) ** -80), balls.short(mean, 6))
         case.corrected("B", "one cap of 50 in both places: mean 1", held, f"V={balls.short(fitted(narrow), 5)}")
 
 
