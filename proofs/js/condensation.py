@@ -31,7 +31,7 @@ def thinning(beta: fmpq) -> Law:
 
 def debye(x: Any) -> Any:
     """Integral of t/(e^t - 1) over [0, x]: pi^2/6 + x log(1 - e^{-x}) - Li_2(e^{-x})."""
-    if isinstance(x, sympy.Basic):
+    if isinstance(x, sympy.Expr):
         return sympy.pi**2 / 6 + x * sympy.log(1 - sympy.exp(-x)) - sympy.polylog(2, sympy.exp(-x))
     dilogarithm = acb((-x).exp()).polylog(2).real
     return arb.pi() ** 2 / 6 + x * (1 - (-x).exp()).log() - dilogarithm
@@ -58,7 +58,7 @@ def condensed(beta: fmpq) -> tuple[arb, arb]:
         data = thinning(beta)
         edge = balls.ball(data.z[-1]) - balls.ball(2).log()
         others = [m * js_ratio(balls.ball(z) - edge) for m, z in zip(data.masses[:-1], data.z[:-1], strict=True)]
-        return top_mass(data), sum(others[1:], others[0])
+        return top_mass(data), balls.ball(sum(others[1:], others[0]))
 
 
 @claim(

@@ -51,12 +51,12 @@ def enclosure() -> tuple[Any, Any, float]:
     unknown: Any = cvxpy.Variable(2, nonneg=True)
     middle = (unknown + base) / 2
     penalty = cvxpy.sum(cvxpy.rel_entr(unknown, middle) + cvxpy.rel_entr(base, middle))
-    total = cvxpy.sum(unknown) == 1
-    problem: Any = cvxpy.Problem(cvxpy.Maximize(advantage @ unknown - penalty), [total])
+    total: list[Any] = [cvxpy.sum(unknown) == 1]
+    problem: Any = cvxpy.Problem(cvxpy.Maximize(advantage @ unknown - penalty), total)
     problem.solve(solver=cvxpy.CLARABEL)
     mass = min(max(rational(float(unknown.value[1])), fmpq(0)), fmpq(1))
     with balls.precision(256):
-        nu = balls.ball(rational(float(total.dual_value)))
+        nu = balls.ball(rational(float(total[0].dual_value)))
         nu = nu.max(1 - balls.ball(2).log())
         upper = nu - (2 - (-nu).exp()).log()
         return balls.ball(value(balls.ball(mass))), upper, float(unknown.value[1])
