@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from proofs import balls, gumbel, literal
+from proofs import balls, literal
 from proofs.figures import drawn
 from proofs.figures.curves import floats
+from proofs.gum.clip import TwoPoint, mis_scaled
 
 
 @drawn(
@@ -18,7 +19,7 @@ from proofs.figures.curves import floats
 )
 def gum_03(ax: Any) -> None:
     """Both losses against v, their local minima marked."""
-    example = gumbel.mis_scaled()
+    example = mis_scaled()
     grid = np.linspace(0, 90, 181)
     tails = {
         "as published, slope (e^c − 1)/α": (literal.gumbel_tail_published, "C3"),
@@ -33,6 +34,6 @@ def gum_03(ax: Any) -> None:
     ax.legend()
 
 
-def _loss(example: gumbel.TwoPoint, v: float, tail: Any) -> Any:
+def _loss(example: TwoPoint, v: float, tail: Any) -> Any:
     """The loss at v, and just beside it where v is the edge of the tail itself."""
     return example.loss(balls.ball(v + 1e-9 if v == float(example.edge) else v), tail)
