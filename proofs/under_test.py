@@ -79,3 +79,53 @@ def gumbel_value() -> Answer:
         unit = fmpq(1, 2**53)
         bound = (len(_ADVANTAGE) + 6) * unit * (max(abs(rational(a)) for a in _ADVANTAGE) + balls.ball(abs(seen)))
         return Answer(bool(error <= bound), f"error {balls.short(error.upper(), 2)}, bound {balls.short(bound, 2)}")
+
+
+@_shielded
+def concentration() -> Answer:
+    """Whether effective sample size and perplexity of `reference` are the exact ones, rounded.
+
+    Bounds: n + 10 roundings of the sums and quotients; the perplexity's exponent is at most log n, so an elementary
+    function off by a few units adds no more than 16.
+    """
+    from reference.concentration import perplexity
+    from reference.weights import effective_sample_size
+
+    weights = (0.5, 3.0, 1.25, 7.0)
+    count, uniform = len(weights), [0.25] * 4
+    with balls.precision(256):
+        exact = [balls.ball(w) for w in weights]
+        total = sum(exact[1:], exact[0])
+        shares = [w / total for w in exact]
+        size = 1 / sum((s * s for s in shares[1:]), shares[0] * shares[0])
+        entropy = -sum((s * s.log() for s in shares[1:]), shares[0] * shares[0].log())
+        seen = effective_sample_size(weights, uniform), perplexity(weights, uniform)
+        errors = [abs(balls.ball(s) / e - 1) for s, e in zip(seen, (size, entropy.exp()), strict=True)]
+        bounds = [fmpq(count + 10, 2**53), fmpq(2 * count + 36, 2**53)]
+        holds = all(bool(error <= bound) for error, bound in zip(errors, bounds, strict=True))
+        return Answer(holds, f"relative errors {', '.join(balls.short(e.upper(), 2) for e in errors)}")
+
+
+@_shielded
+def elasticity() -> Answer:
+    """Whether `reference.concentration.effective_sample_elasticity` is 2 t (m(2t) - m(t)), rounded.
+
+    Bound: 2n + 16 roundings, each of a term no larger than 2 (A_max - A_min) / beta.
+    """
+    from reference.concentration import effective_sample_elasticity
+
+    law = _law()
+    seen = effective_sample_elasticity(_ADVANTAGE, _BEHAVIOR, _BETA)
+    with balls.precision(256):
+        z = [balls.ball(value) for value in law.z]
+
+        def tilted(power: int) -> Any:
+            raw = [(power * value).exp() for value in z]
+            return balls.ball(law.expect([w * value for w, value in zip(raw, z, strict=True)])) / law.expect(raw)
+
+        error = abs(2 * (tilted(2) - tilted(1)) - balls.ball(seen))
+        bound = (2 * len(z) + 16) * fmpq(1, 2**53) * 2 * (max(law.z) - min(law.z))
+        return Answer(
+            bool(error <= balls.ball(bound)),
+            f"error {balls.short(error.upper(), 2)}, bound {float(bound.p) / float(bound.q):.1e}",
+        )
