@@ -65,7 +65,8 @@ def ess_02(
 ) -> None:
     """The elasticity as an identity and its sign in symbols; the two ends; the Gaussian law; one exact batch."""
     delta, x = real("delta1 delta2 delta3"), positive("x1 x2 x3")
-    slope = -along(sympy.log(size(list(x))), delta, x)
+    whole = sympy.cancel(size(list(x)))
+    slope = sympy.cancel(-along(whole, delta, x) / whole)
     once, twice = tilted_mean(delta, x), tilted_mean(delta, x, 2)
 
     # delta and e^{t delta} are ordered alike: delta = (d, d+p, d+p+q), x = (y, y+u, y+u+v) with positive p, q, u, v
@@ -83,13 +84,13 @@ def ess_02(
     part = "elasticity"
     log_partition = sympy.log(summed(x))
     squares = sympy.log(summed(y**2 for y in x))
+    case.theorem("S", "log ESS = 2L(t) − L(2t)", equal(sympy.log(whole), 2 * log_partition - squares), part=part)
     case.theorem(
-        "S", "log ESS = 2L(t) − L(2t)", equal(sympy.log(size(list(x))), 2 * log_partition - squares), part=part
+        "S", "β d log ESS/dβ = 2t(m(2t) − m(t))", vanishes(sympy.cancel(slope - elasticity(twice, once))), part=part
     )
-    case.theorem("S", "β d log ESS/dβ = 2t(m(2t) − m(t))", equal(slope, elasticity(twice, once)), part=part)
     pairs = itertools.combinations(range(3), 2)
     spread = summed(x[i] * x[j] * (delta[i] - delta[j]) ** 2 for i, j in pairs) / summed(x) ** 2
-    case.theorem("S", "dm/dt is the variance", equal(along(once, delta, x), spread), part=part)
+    case.theorem("S", "dm/dt is the variance", vanishes(sympy.cancel(along(once, delta, x) - spread)), part=part)
 
     part = "range"
     (y,) = positive("y")
