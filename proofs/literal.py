@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from proofs.arithmetic import Number, exp, log, maximum, sigmoid
+from collections.abc import Callable, Sequence
+
+from proofs.arithmetic import Number, exp, maximum, minimum
 
 
 def gumbel_loss(x: Number) -> Number:
@@ -47,3 +50,48 @@ def js_value_norm(sigmoids: Sequence[Number]) -> Number:
 def js_priority(z: Number, low: Number, high: Number) -> Number:
     """The JS priority of source 002 section 8: low + sigmoid(z) (high - low), `js_min_weight` and `js_max_weight`."""
     return low + sigmoid(z) * (high - low)
+def effective_sample_size(weights: Sequence[Number]) -> Number:
+    """Source 001, choice of the indicator: normalise, then 1 / sum of squares."""
+    total = sum(weights[1:], weights[0])
+    shares = [w / total for w in weights]
+    return 1 / sum((share * share for share in shares[1:]), shares[0] * shares[0])
+
+
+def batch_effective_sample_size(errors: Sequence[Number], beta: Number) -> Number:
+    """Source 001, pseudo-code: the effective sample size of w_i = exp(delta_i / beta) on a batch."""
+    return effective_sample_size([exp(delta / beta) for delta in errors])
+
+
+def smoothed_size(previous: Number, current: Number, rho: Number) -> Number:
+    """Source 001: hatE = (1 - rho) * hatE + rho * ESS_t."""
+    return (1 - rho) * previous + rho * current
+
+
+def beta_exponent(estimate: Number, target: Number, eta: Number) -> Number:
+    """Source 001: the exponent eta * (hatE - E_target) / E_target of the update law of beta, sign as printed."""
+    return eta * (estimate - target) / target
+
+
+def clip(value: Number, low: Number, high: Number) -> Number:
+    """The clip of source 001: no smaller than low, no larger than high."""
+    return minimum(maximum(value, low), high)
+
+
+def adaptive_beta(
+    estimate: Number,
+    beta: Number,
+    size: Callable[[Number], Number],
+    *,
+    target: Number,
+    eta: Number,
+    rho: Number,
+    bounds: tuple[Number, Number] | None,
+    exponent: Callable[[Number, Number, Number], Number] = beta_exponent,
+) -> tuple[Number, Number]:
+    """Source 001, the body of the loop: (hatE, beta) after one iteration; `size` is ESS_t as a function of beta.
+
+    Without bounds it is the law before the clip; another `exponent` is another law.
+    """
+    estimate = smoothed_size(estimate, size(beta), rho)
+    beta = beta * exp(exponent(estimate, target, eta))
+    return estimate, beta if bounds is None else clip(beta, *bounds)
