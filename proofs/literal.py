@@ -6,14 +6,11 @@ They exist once, here; the claims run against them. Nothing else in this project
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flint import fmpq
 
-from proofs.arithmetic import Number, exp, log, maximum, sigmoid
-from collections.abc import Callable, Sequence
-
-from proofs.arithmetic import Number, exp, maximum, minimum
+from proofs.arithmetic import Number, exp, log, maximum, minimum, sigmoid
 
 
 def gumbel_loss(x: Number) -> Number:
@@ -50,6 +47,8 @@ def js_value_norm(sigmoids: Sequence[Number]) -> Number:
 def js_priority(z: Number, low: Number, high: Number) -> Number:
     """The JS priority of source 002 section 8: low + sigmoid(z) (high - low), `js_min_weight` and `js_max_weight`."""
     return low + sigmoid(z) * (high - low)
+
+
 def effective_sample_size(weights: Sequence[Number]) -> Number:
     """Source 001, choice of the indicator: normalise, then 1 / sum of squares."""
     total = sum(weights[1:], weights[0])

@@ -45,7 +45,7 @@ def _orbit(estimate: float, log_beta: float, sign: int, steps: int) -> tuple[np.
 @drawn(
     "ESS-03",
     "The law of source 001 in its phase plane, for Gaussian TD errors, target one half, η = 0.1, ρ = 0.05. With the "
-    "printed sign the target is a saddle: every orbit leaves, to greedy or to uniform. With the other sign it spirals in.",
+    "printed sign the target is a saddle: every orbit leaves, to greedy or to uniform. With the other it spirals in.",
 )
 def ess_03(ax: Any) -> None:
     """Orbits from the same points under both signs."""
