@@ -142,7 +142,7 @@ def agree(exponent: Exponent, jacobian: Callable[..., Matrix]) -> Answer:
                 for x, y in zip(itertools.chain(*seen), itertools.chain(*stated), strict=True)
             )
             found.append(Answer(worst < 2.0**-150, f"{name}: s = {balls.short(s, 5)}, largest difference {worst:.0e}"))
-        return every(found, found[0].witness)
+        return every(found, "; ".join(answer.witness for answer in found))
 
 
 def law_spectrum(gain: fmpq, rho: fmpq, exponent: Exponent) -> tuple[Any, ...]:
