@@ -107,28 +107,30 @@ def concentration() -> Answer:
 
 
 @_shielded
-def elasticity() -> Answer:
-    """Whether `reference.concentration.effective_sample_elasticity` is 2 t (m(2t) - m(t)), rounded.
+def elasticity(perplexity: bool = False) -> Answer:
+    """Whether an elasticity of `reference.concentration` is exact, rounded, with m the tilted mean of A.
 
-    Bound: 2n + 16 roundings, each of a term no larger than 2 (A_max - A_min) / beta.
+    2 t (m(2t) - m(t)) for the effective sample size, Var_d(A) / beta^2 for the perplexity. Bound: 2n + 16 roundings,
+    each of a term no larger than twice the range of A / beta, or its square.
     """
-    from reference.concentration import effective_sample_elasticity
+    from reference import concentration
 
     law = _law()
-    seen = effective_sample_elasticity(_ADVANTAGE, _BEHAVIOR, _BETA)
+    theirs = concentration.perplexity_elasticity if perplexity else concentration.effective_sample_elasticity
+    seen = theirs(_ADVANTAGE, _BEHAVIOR, _BETA)
     with balls.precision(256):
         z = [balls.ball(value) for value in law.z]
 
-        def tilted(power: int) -> Any:
+        def tilted(power: int, moment: int = 1) -> Any:
             raw = [(power * value).exp() for value in z]
-            return balls.ball(law.expect([w * value for w, value in zip(raw, z, strict=True)])) / law.expect(raw)
+            return law.expect([w * value**moment for w, value in zip(raw, z, strict=True)]) / law.expect(raw)
 
-        error = abs(2 * (tilted(2) - tilted(1)) - balls.ball(seen))
-        bound = (2 * len(z) + 16) * fmpq(1, 2**53) * 2 * (max(law.z) - min(law.z))
-        return Answer(
-            bool(error <= balls.ball(bound)),
-            f"error {balls.short(error.upper(), 2)}, bound {float(bound.p) / float(bound.q):.1e}",
-        )
+        exact = tilted(1, 2) - tilted(1) ** 2 if perplexity else 2 * (tilted(2) - tilted(1))
+        error = abs(exact - balls.ball(seen))
+        spread = 2 * (max(law.z) - min(law.z))
+        bound = (2 * len(z) + 16) * fmpq(1, 2**53) * (spread**2 if perplexity else spread)
+        holds = bool(error <= balls.ball(bound))
+    return Answer(holds, f"error {balls.short(error.upper(), 2)}, bound {float(bound.p) / float(bound.q):.1e}")
 
 
 @_shielded

@@ -7,17 +7,19 @@ Where a claim is::
 
     measure      ESS-01, ESS-07, ESS-13   what the effective sample size measures
     temperature  ESS-02, ESS-09, ESS-10   how it depends on beta, for exp(delta / beta)
+    generators   ESS-11, ESS-14           how it depends on beta, for every divergence
     ratio        ESS-08, ESS-12           the ratio exp(delta / beta) itself
     rule         ESS-03, ESS-05           the update law near its fixed point, as printed and with the sign reversed
     orbit        ESS-04, ESS-06           the update law far from its fixed point
     smoothing    ESS-15                   the moving average
     schedule     ESS-16                   what the source promises of the whole
 
-Importing the package enters them all; `samples` holds what they share.
+Importing the package enters them all. `samples` holds what they share; `jacobian`, `iteration` and `paths` run and
+differentiate what is judged.
 """
 
 from __future__ import annotations
 
-from proofs.ess import measure, orbit, ratio, rule, schedule, smoothing, temperature
+from proofs.ess import generators, measure, orbit, ratio, rule, schedule, smoothing, temperature
 
-__all__ = ["measure", "orbit", "ratio", "rule", "schedule", "smoothing", "temperature"]
+__all__ = ["generators", "measure", "orbit", "ratio", "rule", "schedule", "smoothing", "temperature"]

@@ -8,7 +8,7 @@ import sympy
 
 from proofs import literal
 from proofs.claim import claim
-from proofs.ess.rule import ELASTICITY, ETA, RHO, reversed_exponent, symbolic_jacobian
+from proofs.ess.jacobian import ELASTICITY, ETA, RHO, reversed_exponent, symbolic_jacobian
 from proofs.ess.samples import SUGGESTED
 from proofs.evidence import Answer, Case, every
 from proofs.symbolic import equal, positive, sign, vanishes
