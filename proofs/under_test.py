@@ -144,3 +144,21 @@ def soft_optimum() -> Answer:
         holds = all(error <= balls.ball(float(solved.error_bound)) for error in errors)
         worst = max(float(error.upper()) for error in errors)
     return Answer(holds, f"largest error {worst:.1e}, its own bound {solved.error_bound:.1e}")
+
+
+@_shielded
+def temperature_for_entropy(entropy: Callable[[Any], Any], action_values: tuple[int, ...]) -> Answer:
+    """Whether the interval of `reference.entropy_target.temperature_for_entropy_at` holds the exact temperature.
+
+    `entropy` is that of the Boltzmann policy of these values at a temperature; the target is a dyadic 0.75.
+    """
+    import numpy as np
+
+    from reference.entropy_target import temperature_for_entropy_at
+
+    found = temperature_for_entropy_at(np.array([action_values], dtype=np.float64), 0.75, np.array([1.0]))
+    with balls.precision(256):
+        target = balls.ball(fmpq(3, 4))
+        below, above = (entropy(balls.ball(float(end))) for end in (found.low, found.high))
+        width = (found.high - found.low) / found.alpha
+    return Answer(bool(below < target < above), f"alpha {found.alpha:.6f}, relative width {width:.1e}")

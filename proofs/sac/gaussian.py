@@ -23,7 +23,7 @@ def expectation(integrand: Any) -> Any:
 
     ValueError for an integrand of another form.
     """
-    expanded = sympy.expand(sympy.sympify(integrand).rewrite(sympy.exp), power_exp=False)
+    expanded = sympy.expand(sympy.sympify(integrand).rewrite([sympy.sin, sympy.cos], sympy.exp), power_exp=False)
     return sympy.simplify(sympy.Add(*(_term(term) for term in sympy.Add.make_args(expanded))))
 
 
