@@ -30,7 +30,7 @@ def boltzmann_rising_with_energy(energy: Number, temperature: Number) -> Number:
 
 
 def soft_policy_printed(q: Number, alpha: Number, multiplier: Number) -> Number:
-    """Source 003 sections 0.3.2 and 3.2.2.1: the stationary policy before it is normalised, e^(Q/alpha - 1 - lambda)."""
+    """Source 003 sections 0.3.2 and 3.2.2.1: the stationary policy, not normalised yet, e^(Q/alpha - 1 - lambda)."""
     return exp(q / alpha - 1 - multiplier)
 
 

@@ -130,7 +130,10 @@ def soft_optimum() -> Answer:
             rows = [
                 [
                     balls.ball(float(rewards[s, a]))
-                    + sum((balls.ball(float(p)) * v for p, v in zip(transitions[s, a], values, strict=True)), balls.ball(0))
+                    + sum(
+                        (balls.ball(float(p)) * v for p, v in zip(transitions[s, a], values, strict=True)),
+                        balls.ball(0),
+                    )
                     / 2
                     for a in range(2)
                 ]

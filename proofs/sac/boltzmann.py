@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import sympy
@@ -169,7 +170,7 @@ def sac_02(
 
     def ordered(q: Any) -> Answer:
         ranked = sorted(zip(q, law(q), strict=True), key=lambda pair: pair[0])
-        wrong = [(x, y) for (x, p), (y, r) in zip(ranked, ranked[1:], strict=False) if x < y and not p < r]
+        wrong = [(x, y) for (x, p), (y, r) in itertools.pairwise(ranked) if x < y and not p < r]
         positive_all = all(p > 0 for _, p in ranked)
         return Answer(not wrong and positive_all, f"Q={wrong[0]} is in the opposite order" if wrong else "")
 
@@ -272,7 +273,7 @@ def sac_24(case: Case, *, bound: Any = lambda size: size, slope: Any = lambda p:
     first, half = LogNumber.log(fmpq(1001, 1000)), [LogNumber.of(0)] * 2
     pairs = [((first, -first), tuple(half)), ((-first, first), (first, -first))]
     family = list(states(60, seed=224))
-    pairs += [(q, r) for (q, _), (r, _) in zip(family, family[1:], strict=False) if len(q) == len(r)]
+    pairs += [(q, r) for (q, _), (r, _) in itertools.pairwise(family) if len(q) == len(r)]
 
     def robust(q: Any, other: Any) -> Answer:
         moved = total([abs(p - r) for p, r in zip(boltzmann(q, 1), boltzmann(other, 1), strict=True)])

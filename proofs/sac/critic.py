@@ -25,9 +25,7 @@ def smaller_of_two(law: Any) -> Any:
 
 def largest(distribution: Any, actions: int) -> Any:
     """E of the largest of so many independent variables with a distribution function of the normal one, as a ball."""
-    return integrals.expectation_of_law(
-        lambda x: distribution(integrals.normal_law(x)) ** actions, factor=4 * actions
-    )
+    return integrals.expectation_of_law(lambda x: distribution(integrals.normal_law(x)) ** actions, factor=4 * actions)
 
 
 @claim(
@@ -70,7 +68,9 @@ def sac_15(
     part = "evaluation"
     (low, gap), (sigma,) = (real("y")[0], positive("d")[0]), positive("sigma")
     smaller = sympy.Min(low + gap, low)
-    case.claimed("S", "min(x, y) = (x + y)/2 − |x − y|/2", vanishes(smaller - ((2 * low + gap) / 2 - gap / 2)), part=part)
+    case.claimed(
+        "S", "min(x, y) = (x + y)/2 − |x − y|/2", vanishes(smaller - ((2 * low + gap) / 2 - gap / 2)), part=part
+    )
     deviation = sympy.sqrt(2) * sigma
     distance = 2 * sympy.integrate(gap * sympy.exp(-(gap**2) / (2 * deviation**2)), (gap, 0, sympy.oo))
     distance = distance / (deviation * sympy.sqrt(2 * sympy.pi))
@@ -171,7 +171,9 @@ def sac_19(
 
     part, errors = "critic", (fmpq(1), fmpq(-1))
     seen, exact = squared(errors), fmpq(1)
-    case.claimed("Q", "the loss of Q = 0 for y = ±1 is 1", seen == exact, f"printed {seen}, E[(Q−y)²] = {exact}", part=part)
+    case.claimed(
+        "Q", "the loss of Q = 0 for y = ±1 is 1", seen == exact, f"printed {seen}, E[(Q−y)²] = {exact}", part=part
+    )
     case.corrected("Q", "E[(Q − y)²] = 1", mean_square(errors) == exact, f"{mean_square(errors)}", part=part)
 
 
@@ -182,8 +184,8 @@ def sac_19(
     formula="θ̄ ← τθ + (1 − τ)θ̄",
     stated=TRUE,
     corrected=(
-        "θ̄ is the average of past θ with weights τ(1−τ)^k, of mean age (1−τ)/τ and half-life log 2/(−log(1−τ)): 199 and "
-        "138.3 updates at τ = 0.005. (§4.4.3 once writes the targets as θ₁, θ₂: a typo.)"
+        "θ̄ is the average of past θ with weights τ(1−τ)^k, of mean age (1−τ)/τ and half-life log 2/(−log(1−τ)): 199 "
+        "and 138.3 updates at τ = 0.005. (§4.4.3 once writes the targets as θ₁, θ₂: a typo.)"
     ),
     method="S",
     derivation=(
@@ -224,7 +226,9 @@ def sac_23(
         return keep * (1 - keep**count) / (1 - keep) - count * keep**count
 
     step = partial(n + 1) - partial(n) - n * (1 - keep) * keep**n
-    case.corrected("S", "Σ k τ q^k: the step of the induction", vanishes(sympy.powsimp(sympy.expand(step * (1 - keep)))))
+    case.corrected(
+        "S", "Σ k τ q^k: the step of the induction", vanishes(sympy.powsimp(sympy.expand(step * (1 - keep))))
+    )
     small = sympy.Rational(1, 200)
     limit = sympy.limit(partial(n).subs(keep, 1 - small), n, sympy.oo)
     case.corrected("S", "mean age (1−τ)/τ = 199 at τ = 0.005", equal(limit, age(small)), f"{age(small)}")

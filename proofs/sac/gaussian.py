@@ -29,7 +29,8 @@ def expectation(integrand: Any) -> Any:
 
 def _term(term: Any) -> Any:
     constant, rest = term.as_independent(X, as_Add=False)
-    exponent, power = sympy.Integer(0), 0
+    exponent: Any = sympy.Integer(0)
+    power = 0
     for factor in sympy.Mul.make_args(rest):
         if factor == 1:
             continue
@@ -40,7 +41,7 @@ def _term(term: Any) -> Any:
         if base != X or not degree.is_Integer or degree < 0:
             raise ValueError(f"expected powers and exponentials of {X}, saw {factor}")
         power += int(degree)
-    slope = sympy.expand(exponent).coeff(X, 1)
+    slope: Any = sympy.expand(exponent).coeff(X, 1)
     if sympy.expand(exponent - slope * X) != 0:
         raise ValueError(f"expected an exponent linear in {X}, saw {exponent}")
     t = sympy.Dummy("t")

@@ -151,7 +151,7 @@ def sac_08(case: Case, *, weight: Any = lambda q, log_pi, alpha: q - alpha * log
     cross = vanishes(slope(0) * other[1] - slope(1) * other[0])
     shown = f"∇J ∝ ({number(slope(0))}, {number(slope(1))}), stationary ({number(other[0])}, {number(other[1])})"
     case.outside("S", "under the stationary law the direction is the same", cross, shown)
-    mass = sympy.simplify(sum(visits()))
+    mass = sympy.simplify(soft.total(visits()))
     case.corrected("S", "the mass of the visits is 1/(1−γ)", vanishes(mass - 1 / (1 - GAMMA)), f"{mass}")
     transient = stationary_law(sympy.Integer(0), sympy.Integer(0))[0]
     case.corrected("S", "a start state that never recurs has stationary mass 0, but one visit", vanishes(transient))
@@ -218,7 +218,7 @@ def sac_12(
         return
     with mpmath.workdps(40):
         apart = abs(roots[0][0] - roots[1][0]) > 1000 * (roots[0][1] + roots[1][1])
-        shown = ", ".join(mpmath.nstr(root, 8) for root, _ in roots)
+        shown = f"{mpmath.nstr(roots[0][0], 8)} and {mpmath.nstr(roots[1][0], 8)}"
     case.corrected("N", "one shared parameter settles elsewhere", bool(apart), f"roots {shown}")
 
 
@@ -229,7 +229,7 @@ def shared_roots(loss: Any, data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]
     found = []
     with mpmath.workdps(40):
         for law in laws:
-            total = sum(law[s] * own_loss(s, loss) for s in range(2)).subs({P[0]: p, P[1]: p})
+            total = soft.total([law[s] * own_loss(s, loss) for s in range(2)]).subs({P[0]: p, P[1]: p})
             function = sympy.lambdify(p, total, "mpmath")
             root = mpmath.findroot(function, (mpmath.mpf("0.01"), mpmath.mpf("0.99")), solver="anderson")
             rate = mpmath.diff(function, root)

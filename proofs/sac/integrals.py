@@ -33,12 +33,6 @@ def tail() -> arb:
     return (balls.ball(REACH) / balls.ball(2).sqrt()).erfc() / 2
 
 
-def expected_bounded(function: Callable[[Any], Any]) -> arb:
-    """E f(x) for a standard normal x and a function with values in [0, 1] on the line."""
-    inside = integral(lambda x: normal_density(x) * function(x), -REACH, REACH)
-    return inside + arb(0).union(2 * tail())
-
-
 def expectation_of_law(distribution: Callable[[Any], Any], factor: int) -> arb:
     """E of a variable with this distribution function G, as the integral of 1 - G over x > 0 less that of G over x < 0.
 

@@ -17,6 +17,7 @@ from proofs.sac.value import one_state
 from proofs.verdict import FALSE, THEOREM, true_if
 
 HALF = fmpq(1, 2)
+THREE_QUARTERS = fmpq(3, 4)
 
 
 def loop_or_stop() -> Process:
@@ -78,7 +79,7 @@ def sac_05(
     start: Any = lambda: policy_with(fmpq(0)),
     step: Any = lambda q: boltzmann(q, fmpq(1)),
     evaluation: Any = soft_evaluation,
-    optimum: Any = fmpq(3, 4),
+    optimum: Any = THREE_QUARTERS,
 ) -> None:
     """The soft optimum exactly, with its certificate; the formula at another policy and at the optimum."""
     process = loop_or_stop()
@@ -100,7 +101,9 @@ def sac_05(
             seen = step(q)[0]
         except ValueError:
             return Answer(False, "an irrational probability, so not the optimum")
-        return Answer(seen == optimum, f"from π(a) = {policy[0][0]}: the formula gives {seen}, the optimum is {optimum}")
+        return Answer(
+            seen == optimum, f"from π(a) = {policy[0][0]}: the formula gives {seen}, the optimum is {optimum}"
+        )
 
     case.claimed("Q", "the formula gives the optimal policy, from any π", reached(start()), part="every π")
     part = "some π"
@@ -145,7 +148,9 @@ def optimal_values(process: Process) -> tuple[fmpq, ...]:
     """The hard optimal values by exact policy iteration."""
     policy = [0] * process.n_states
     while True:
-        chosen = tuple(tuple(fmpq(int(a == best)) for a in range(len(process.rewards[s]))) for s, best in enumerate(policy))
+        chosen = tuple(
+            tuple(fmpq(int(a == best)) for a in range(len(process.rewards[s]))) for s, best in enumerate(policy)
+        )
         values = process.values(chosen)
         rows = backups(process, values)
         better = [max(range(len(row)), key=row.__getitem__) for row in rows]
@@ -165,10 +170,12 @@ def optimal_values(process: Process) -> tuple[fmpq, ...]:
     derivation=(
         "π_new maximises E[Q^π − α log π] in every state, so T_{π_new} V^π ≥ V^π; apply the monotone T_{π_new} again "
         "and again: V^{π_new} ≥ V^π, and Q^{π_new} = r + γP V^{π_new} ≥ Q^π.",
-        "α log Σ e^{Q/α} has the gradient π_B, a probability vector: it moves no more than max|ΔQ|. Hence the modulus γ.",
+        "α log Σ e^{Q/α} has the gradient π_B, a probability vector: it moves no more than max|ΔQ|. Hence the modulus "
+        "γ.",
         "max Q ≤ α log Σ e^{Q/α} ≤ max Q + α log|A|: so T V_hard ≥ V_hard, and T U ≤ U for "
         "U = V_hard + α log|A|/(1−γ); T is monotone, so its fixed point lies between.",
-        "loop or stop: V_hard = log 9 ≤ log 16 ≤ log 36. Two equal actions, r = 0, γ = 1/2: V* = log 4, the bound itself.",
+        "loop or stop: V_hard = log 9 ≤ log 16 ≤ log 36. Two equal actions, r = 0, γ = 1/2: V* = log 4, the bound "
+        "itself.",
     ),
     twins={
         "the step prefers the worse action": {"step": lambda q: boltzmann([-x for x in q], balls.ball(1))},
@@ -228,7 +235,11 @@ def sac_06(
             rises = [balls.less(v, w) for v, w in zip(low, soft_backup(item, low, one), strict=True)]
             falls = [balls.less(w, v) for v, w in zip(high, soft_backup(item, high, one), strict=True)]
         answers = rises + falls
-        return Answer(False if False in answers else None if None in answers else True, f"bonus {balls.short(extra, 6)}")
+        return Answer(
+            False if False in answers else None if None in answers else True, f"bonus {balls.short(extra, 6)}"
+        )
 
-    case.theorem("P", "T V_hard > V_hard and T U < U, U = V_hard + log|A|/(1−γ)", every(between(x) for x, _, _ in family))
+    case.theorem(
+        "P", "T V_hard > V_hard and T U < U, U = V_hard + log|A|/(1−γ)", every(between(x) for x, _, _ in family)
+    )
     case.comparison("B", "reference.soft.solve_soft", under_test.soft_optimum())

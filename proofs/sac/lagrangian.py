@@ -152,7 +152,7 @@ def sac_09(
 @claim(
     "SAC-11",
     source=("003 §0.4.1", "003 §0.5.2", "003 §4.1", "003 §4.5"),
-    statement="The actor's J_π is E[α log π − Q] (§0.4.1), is maximised (§0.5.2), and is E[Q − α log π] and E[KL] (§4.1).",
+    statement="J_π is E[α log π − Q] (§0.4.1), is maximised (§0.5.2), and is E[Q − α log π] and E[KL] (§4.1).",
     formula="J_π = E[α log π − Q];  actor update: maximise J_π;  J_π = E[Q − α log π]",
     stated=CONTRADICTION,
     corrected=(
@@ -162,7 +162,7 @@ def sac_09(
     method="S+P",
     derivation=(
         "E_π[α log π − Q] has the Hessian α/π > 0 in π: strictly convex, minimal at the Boltzmann policy.",
-        "A strictly convex function on the simplex is largest at a vertex: at the vertex a it is −Q(a), so at argmin Q.",
+        "A strictly convex function on the simplex is largest at a vertex: there it is −Q(a), so at argmin Q.",
         "Maximising it and minimising it are therefore different tasks; §4.1's form is the negative of §0.4.1's.",
     ),
     twins={

@@ -49,8 +49,8 @@ def objective() -> Any:
     derivation=(
         "π = N(μ, σ²), Q = −κ(a − c)²/2: J = −κ((μ − c)² + σ²)/2 + α log σ + const, so ∂_μJ = −κ(μ − c) and "
         "∂_σJ = −κσ + α/σ.",
-        "§4.1 prints the value J itself, no derivative; with a ∇ in front, log π(ε) = −(ε − μ)²/2σ² − log σ + const has "
-        "E ∂_μ log π(ε) = −μ/σ²: the error is αμ/σ².",
+        "§4.1 prints the value J itself, no derivative; with a ∇ in front, log π(ε) = −(ε − μ)²/2σ² − log σ + const "
+        "has E ∂_μ log π(ε) = −μ/σ²: the error is αμ/σ².",
         "E ∂_φ log π = ∂_φ ∫π = 0, so the partial derivative of log π in its parameters may be left out.",
     ),
     twins={
@@ -123,7 +123,7 @@ def score(q: Any, mu: Any, sigma: Any) -> Any:
     statement="Reparameterisation solves the high variance of the policy gradient.",
     formula="Var of ∂_a Q(μ + σε) < Var of Q(a) ∂_μ log π(a)",
     stated=true_if("Q is smooth on the scale of σ"),
-    corrected="Both are unbiased; which one is noisier depends on Q: for Q = sin 3a at σ = 1 it is the pathwise one, ninefold.",
+    corrected="Both are unbiased; which one is noisier depends on Q: for sin 3a, σ = 1, the pathwise one, ninefold.",
     method="S",
     derivation=(
         "Q = −a², μ = 0, σ = 1: pathwise −2ε, variance 4; score −ε³, variance E ε⁶ = 15.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from flint import arb, fmpq
 from proofs import balls, literal, under_test
 from proofs.arithmetic import exp, log
 from proofs.claim import claim
-from proofs.evidence import Answer, Case
+from proofs.evidence import Case
 from proofs.exact import mean
 from proofs.sac import soft
 from proofs.sac.soft import ALPHA, boltzmann, total
@@ -90,7 +91,9 @@ def on_target() -> arb:
         "sign": {"gradient": lambda entropy, target: target - entropy},
         "sign of the target": {"gradient": lambda entropy, target: entropy + target},
         "alpha dropped": {"log_gradient": lambda alpha, average, target: -(average + target)},
-        "sign of the gradient in log alpha": {"log_gradient": lambda alpha, average, target: alpha * (average + target)},
+        "sign of the gradient in log alpha": {
+            "log_gradient": lambda alpha, average, target: alpha * (average + target)
+        },
         "the dual without its target": {"dual": lambda log_z, alpha, target: alpha * log_z},
     },
 )
@@ -113,7 +116,9 @@ def sac_16(
     slope_in_alpha = sympy.diff(loss(ALPHA), ALPHA)
     case.claimed("S", "∇_α J = H − H̄", equal(slope_in_alpha, gradient(soft.entropy(policy), target), **near))
     in_log = sympy.diff(loss(sympy.exp(x)), x)
-    case.claimed("S", "∇_{log α} J = −α E[log π + H̄]", equal(in_log, log_gradient(sympy.exp(x), average, target), **near))
+    case.claimed(
+        "S", "∇_{log α} J = −α E[log π + H̄]", equal(in_log, log_gradient(sympy.exp(x), average, target), **near)
+    )
     q = real("Q1 Q2")
     log_z = log(total([exp(y / ALPHA) for y in q]))
     moving = soft.entropy(boltzmann(q, ALPHA))
@@ -144,8 +149,12 @@ def sac_16(
     twins={
         "§4.3 with a plus": {"printed": literal.temperature_step},
         "§4.4.4 with a minus": {"right": literal.temperature_step_printed},
-        "§4.4.4 with the gradient's sign": {"right": lambda x, average, target, rate: x - rate * exp(x) * (average + target)},
-        "§4.4.4 with the target's sign": {"right": lambda x, average, target, rate: x + rate * exp(x) * (average - target)},
+        "§4.4.4 with the gradient's sign": {
+            "right": lambda x, average, target, rate: x - rate * exp(x) * (average + target)
+        },
+        "§4.4.4 with the target's sign": {
+            "right": lambda x, average, target, rate: x + rate * exp(x) * (average - target)
+        },
         "§4.4.4 with a target twice as large": {
             "right": lambda x, average, target, rate: x + rate * exp(x) * (2 * average + target)
         },
@@ -172,7 +181,7 @@ def sac_17(
         orbit = [balls.ball(START).log()]
         for _ in range(8):
             orbit.append(advance(literal.temperature_step_printed, orbit[-1]))
-        flips = all(bool(a * b < 0) for a, b in zip(orbit, orbit[1:], strict=False))
+        flips = all(bool(a * b < 0) for a, b in itertools.pairwise(orbit))
         shown = ", ".join(balls.short(x.exp(), 5) for x in orbit[:5])
         case.corrected("B", "the printed rule flips about α = 1 at every step", flips, f"α: {shown}", part=part)
         point = fixed_point(literal.temperature_step_printed)
@@ -213,7 +222,9 @@ def sac_17(
         "the printed minus": {"step": literal.temperature_step_printed},
         "the variance over alpha squared": {"derivative": lambda variance, alpha: variance / alpha**2},
         "sign of the derivative": {"derivative": lambda variance, alpha: -variance / alpha**3},
-        "the multiplier with half the gain": {"multiplier": lambda rate, variance, alpha: 1 - rate * variance / (2 * alpha)},
+        "the multiplier with half the gain": {
+            "multiplier": lambda rate, variance, alpha: 1 - rate * variance / (2 * alpha)
+        },
     },
 )
 def sac_18(
@@ -254,5 +265,3 @@ def sac_18(
     case.claimed("E", "stable iff ηVar/α < 2, by finite differences", holds, f"eigenvalue {', '.join(shown)}")
     found = under_test.temperature_for_entropy(lambda alpha: soft.entropy(policy_at(alpha.log())), Q)
     case.comparison("B", "reference.entropy_target.temperature_for_entropy_at", found)
-
-

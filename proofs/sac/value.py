@@ -90,7 +90,7 @@ def one_state(discount: fmpq, reward: Any = 0, actions: int = 2) -> Process:
     derivation=(
         "V = E_π[Q − α log π] and Q = r + γE V: one step contributes r − α log π.",
         "Repeat: V(s₀) = E Σ γ^t (r − α log π), and E[−log π] is the entropy in J.",
-        "Two actions, uniform, r = 0, γ = 9/10, α = 1: every step contributes log 2, so V = 10 log 2; printed: −10 log 2.",
+        "Two actions, uniform, r = 0, γ = 9/10, α = 1: every step contributes log 2: V = 10 log 2, printed −10 log 2.",
     ),
     twins={
         "claim the right sign": {"summand": lambda r, log_pi, alpha: r - alpha * log_pi},
@@ -121,12 +121,21 @@ def sac_07(
 
     value = soft_values(*example)[0]
     case.claimed("Q", "the printed sum is V", unrolled(*example, summand), f"V = {value}: 10 log 2, not −10 log 2")
-    case.claimed("Q", "on random processes", every(unrolled(*item, summand) for item in family))
+    case.claimed(
+        "Q",
+        "on random processes",
+        every(unrolled(process, policy, alpha, summand) for process, policy, alpha in family),
+    )
+    everything = [example, *family]
     ten = LogNumber.log(2) * 10
     case.corrected("Q", "V = +10 log 2 for the uniform policy", value == ten, f"{value}")
-    case.corrected("Q", "E Σ γ^t (r − α log π) = V", every(unrolled(*item, right) for item in [example, *family]))
-    (own,) = soft.backups(example[0], [value])
-    missing = value - own[0]
+    case.corrected(
+        "Q",
+        "E Σ γ^t (r − α log π) = V",
+        every(unrolled(process, policy, alpha, right) for process, policy, alpha in everything),
+    )
+    ((own, _),) = soft.backups(example[0], [value])
+    missing = value - own
     case.corrected("Q", "V − Q = log 2: Q lacks its own action's entropy", missing == LogNumber.log(2), f"{missing}")
 
 
@@ -150,7 +159,9 @@ def sac_07(
         "the value divided by alpha": {"back": lambda value, alpha: value / alpha},
     },
 )
-def sac_10(case: Case, *, scaled: Any = lambda r, alpha: r / alpha, back: Any = lambda value, alpha: value * alpha) -> None:
+def sac_10(
+    case: Case, *, scaled: Any = lambda r, alpha: r / alpha, back: Any = lambda value, alpha: value * alpha
+) -> None:
     """The operator identity in balls at random values of random processes; exact policies of one state."""
     alpha = fmpq(2, 5)
 
