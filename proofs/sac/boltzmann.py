@@ -65,7 +65,7 @@ def sac_01(
     case.corrected(
         "S",
         "V = α log Z grows by α log c under a → ca",
-        vanishes(sympy.exp(shift(ALPHA, c) / ALPHA) - sympy.simplify(stretched / plain)),
+        vanishes(sympy.exp(shift(ALPHA, c) / ALPHA) * plain - stretched),
     )
     (phi,), q = positive("phi"), real("Q1 Q2")
     policy = (phi, 1 - phi)

@@ -217,7 +217,8 @@ def sac_23(
         target = update(tau, theta, target)
     ages = range(len(parameters))
     unrolled = soft.total([weight(tau, k) * parameters[-1 - k] for k in ages]) + (1 - tau) ** len(parameters) * start
-    case.claimed("S", "five updates are the weights τ(1−τ)^k", vanishes(target - unrolled))
+    shown = "at τ = 0.005: mean age 199, half-life 138.3"
+    case.claimed("S", "five updates are the weights τ(1−τ)^k", vanishes(target - unrolled), shown)
     total = soft.total([weight(tau, k) for k in ages]) + (1 - tau) ** len(parameters)
     case.claimed("S", "they sum to one", vanishes(total - 1))
     keep = positive("q")[0]

@@ -70,6 +70,16 @@ def _slope(state: int) -> Any:
     return sympy.diff(solved()[0], P[state])
 
 
+def polynomial(residual: Any) -> Any:
+    """The numerator of a residual whose logarithms became symbols: zero exactly if the residual is.
+
+    The residuals are rational in p and linear in log p and log(1 - p), which are independent over rational functions.
+    """
+    names = sympy.symbols("l1 m1 l2 m2", real=True)
+    logs = dict(zip((log(P[0]), log(1 - P[0]), log(P[1]), log(1 - P[1])), names, strict=True))
+    return sympy.fraction(sympy.together(sympy.sympify(residual).subs(logs)))[0]
+
+
 def number(expression: Any) -> str:
     """Six digits of an expression at SAMPLE."""
     return str(sympy.N(sympy.sympify(expression).subs(SAMPLE), 6))
@@ -142,7 +152,7 @@ def sac_08(case: Case, *, weight: Any = lambda q, log_pi, alpha: q - alpha * log
     case.within(
         "S",
         "∂J/∂p = ρ(s) Σ ∂π/∂p (Q − α log π) in either state",
-        every(vanishes(slope(s) - law[s] * weighted(s, weight)) for s in range(2)),
+        every(vanishes(polynomial(slope(s) - law[s] * weighted(s, weight))) for s in range(2)),
         f"∇J = ({number(slope(0))}, {number(slope(1))}) at p = (1/3, 3/5)",
     )
     case.within("N", "the same by a complex step in the logits", complex_step(weight, measure))
@@ -203,7 +213,7 @@ def sac_12(
     case.within(
         "S",
         "D full: ρ(s)·(actor's gradient) = D(s)·∂J/∂p, so both vanish together",
-        every(vanishes(data[s] * actor[s] * visits()[s] - slope(s) * data[s]) for s in range(2)),
+        every(vanishes(polynomial(data[s] * (actor[s] * visits()[s] - slope(s)))) for s in range(2)),
     )
     law = unseen()
     missed = law[0] * actor[0]

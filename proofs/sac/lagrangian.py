@@ -189,7 +189,8 @@ def sac_11(
 
     minimised, maximised = loss(first), -loss(second)
     opposed = vanishes(sympy.diff(minimised + maximised, PI[0]))
-    case.contradiction("S", "what the update maximises is the loss to be minimised", opposed)
+    shown = "§0.4.1 minimises what §0.5.2 maximises: the Boltzmann policy against all mass on argmin Q"
+    case.contradiction("S", "what the update maximises is the loss to be minimised", opposed, shown)
     curvature = sympy.diff(ALPHA * entropy_term(PI[0]) - PI[0] * q[0], PI[0], 2)
     case.corrected("S", "E[α log π − Q] is strictly convex in each π(a)", sign(curvature, 1))
     best = boltzmann(q, ALPHA)

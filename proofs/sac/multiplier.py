@@ -264,11 +264,6 @@ def sac_21(case: Case, *, target: Any = lambda d: -d, width: Any = gaussian_widt
     with balls.precision(128):
         log_two = balls.ball(2).log()
         sizes = (1, 3, 17)
-        feasible = every(
-            Answer(balls.less(target(d), d * log_two), f"target {target(d)}, most {balls.short(d * log_two, 4)}")
-            for d in sizes
-        )
-        case.convention("B", "it is below the most that [−1, 1]^d allows, d log 2", feasible)
         deviation = width(target(1))
         off = gaussian_entropy(deviation) + 1
         case.convention(
@@ -279,6 +274,11 @@ def sac_21(case: Case, *, target: Any = lambda d: -d, width: Any = gaussian_widt
         )
         printed = abs(deviation - balls.ball(fmpq(8902, 100000))) < balls.ball(fmpq(1, 200000))
         case.convention("B", "σ to four digits", bool(printed), balls.short(deviation, 4))
+        feasible = every(
+            Answer(balls.less(target(d), d * log_two), f"target {target(d)}, most {balls.short(d * log_two, 4)}")
+            for d in sizes
+        )
+        case.convention("B", "it is below the most that [−1, 1]^d allows, d log 2", feasible)
         uniform = (balls.ball(target(1)).exp()).log() + 1
         case.convention("B", "the uniform law of width 1/e has the same", balls.vanishes_within(uniform, narrow))
         discrete = [soft.entropy(policy_at(fmpq(k))) for k in (-2, -1, 0, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import sympy
@@ -27,6 +28,7 @@ def quadratic() -> Any:
     return -kappa * (ACTION - centre) ** 2 / 2
 
 
+@functools.cache
 def objective() -> Any:
     """E[Q(a) - alpha log N(a; mu, sigma)], integrated over the noise."""
     action = MU + SIGMA * X

@@ -37,16 +37,16 @@ def policy_at(log_alpha: Any, scale: Any = 1) -> tuple[Any, ...]:
     return boltzmann([balls.ball(q) / scale for q in Q], alpha)
 
 
-def advance(step: Step, log_alpha: Any, rate: Any = RATE) -> Any:
+def advance(step: Step, log_alpha: Any, rate: Any = RATE, target: Any = TARGET) -> Any:
     """One update of the example: the literal step with the entropy of the Boltzmann policy at this temperature."""
-    return step(log_alpha, -soft.entropy(policy_at(log_alpha)), balls.ball(TARGET), balls.ball(rate))
+    return step(log_alpha, -soft.entropy(policy_at(log_alpha)), balls.ball(target), balls.ball(rate))
 
 
-def fixed_point(step: Step) -> arb | None:
+def fixed_point(step: Step, target: Any = TARGET) -> arb | None:
     """log alpha with advance(log alpha) = log alpha, enclosed; None where the ends of [-1, 6/5] show no crossing."""
 
     def excess(x: Any) -> Any:
-        return advance(step, x) - x
+        return advance(step, x, RATE, target) - x
 
     low, high = fmpq(-1), fmpq(6, 5)
     try:
@@ -114,7 +114,8 @@ def sac_16(
         return total([p * (-alpha * (log(p) + target)) for p in policy])
 
     slope_in_alpha = sympy.diff(loss(ALPHA), ALPHA)
-    case.claimed("S", "∇_α J = H − H̄", equal(slope_in_alpha, gradient(soft.entropy(policy), target), **near))
+    right = equal(slope_in_alpha, gradient(soft.entropy(policy), target), **near)
+    case.claimed("S", "∇_α J = H − H̄", right, "J is linear in α, with slope −E[log π] − H̄ = H − H̄")
     in_log = sympy.diff(loss(sympy.exp(x)), x)
     case.claimed(
         "S", "∇_{log α} J = −α E[log π + H̄]", equal(in_log, log_gradient(sympy.exp(x), average, target), **near)
@@ -190,6 +191,10 @@ def sac_17(
         linear = -1 + RATE * (alpha * (TARGET - soft.entropy(policy)) - soft.variance(policy, Q) / alpha)
         near = abs(linear - slope(literal.temperature_step_printed, point)) < balls.ball(2) ** -60
         case.corrected("E", "eigenvalue −1 + η(α(H̄−H) − Var/α)", bool(near), balls.short(linear, 6), part=part)
+        others = {t: fixed_point(literal.temperature_step_printed, t) for t in (fmpq(1, 10), fmpq(1))}
+        unmoved = all(x is not None and bool(abs(x) < balls.ball(RATE)) for x in others.values())
+        shown = ", ".join(f"α = {balls.short(x.exp(), 5)} for H̄ = {t}" for t, x in others.items() if x is not None)
+        case.corrected("B", "the printed rule rests near α = 1 for other targets too", unmoved, shown, part=part)
         settled = balls.ball(START).log()
         for _ in range(1500):
             settled = advance(literal.temperature_step, settled).mid()
@@ -211,7 +216,8 @@ def sac_17(
     ),
     method="S+E",
     derivation=(
-        "With z = Q/α: H = log Z − E[z]; dH/dα = (dz/dα terms) = Var_π(z)/α = Var_π(Q)/α³.",
+        "With z = Q/α: H = log Z − E[z], d log Z/dα = −E[z]/α and dE[z]/dα = −(E[z] + Var(z))/α, so dH/dα = Var(z)/α = "
+        "Var_π(Q)/α³.",
         "d/dα̃ [α̃ + ηα(H̄ − H)] = 1 + ηα(H̄ − H) − ηα² dH/dα; on target the middle term is 0.",
         "So the multiplier is 1 − ηVar/α: below one, above −1 iff ηVar/α < 2.",
     ),
@@ -241,7 +247,8 @@ def sac_18(
     log_z = log(total([exp(x / ALPHA) for x in q]))
     entropy = log_z - mean(policy, q) / ALPHA
     seen = sympy.diff(entropy, ALPHA)
-    case.claimed("S", "dH/dα = Var_π(Q)/α³", equal(seen, derivative(soft.variance(policy, q), ALPHA)))
+    right = equal(seen, derivative(soft.variance(policy, q), ALPHA))
+    case.claimed("S", "dH/dα = Var_π(Q)/α³", right, "multiplier 1 − ηVar_π(Q)/α on target")
     x, rate, target, variance = *real("x"), *positive("eta H V")
     measured = sympy.Function("H")
     update = step(x, -measured(x), target, rate)
