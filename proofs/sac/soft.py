@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sympy
-from flint import arb, fmpq
+from flint import fmpq
 
 from proofs import instances
 from proofs.arithmetic import Number, entropy_term, exp, log
@@ -91,11 +91,6 @@ def peaked(q: Sequence[LogNumber]) -> bool:
     """Whether one action is better than every other."""
     best = max(q)
     return sum(x == best for x in q) == 1
-
-
-def wide(value: Any) -> arb:
-    """A ball of an exact number or of a ball."""
-    return value if isinstance(value, arb) else LogNumber.of(value).ball()
 
 
 def visits(process: Process, policy: Sequence[Sequence[Any]]) -> list[tuple[fmpq, ...]]:
