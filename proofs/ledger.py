@@ -15,6 +15,8 @@ CHAPTERS: dict[str, str] = {
     "ESS": "proofs.ess",
     "JS": "proofs.js",
     "GUM": "proofs.gum",
+    "GUM": "proofs.gumbel",
+    "SAC": "proofs.sac",
 }
 
 TITLES: dict[str, str] = {
@@ -22,6 +24,7 @@ TITLES: dict[str, str] = {
     "ESS": "Adaptive beta from the effective sample size",
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "SAC": "soft actor-critic",
 }
 
 

@@ -94,3 +94,46 @@ def adaptive_beta(
     estimate = smoothed_size(estimate, size(beta), rho)
     beta = beta * exp(exponent(estimate, target, eta))
     return estimate, beta if bounds is None else clip(beta, *bounds)
+def boltzmann_rising_with_energy(energy: Number, temperature: Number) -> Number:
+    """The unnormalised Boltzmann weight of source 003 section 1.1, where E = -Q: e^(E/T)."""
+    return exp(energy / temperature)
+
+
+def soft_policy_printed(q: Number, alpha: Number, multiplier: Number) -> Number:
+    """Source 003 sections 0.3.2 and 3.2.2.1: the stationary policy, not normalised yet, e^(Q/alpha - 1 - lambda)."""
+    return exp(q / alpha - 1 - multiplier)
+
+
+def soft_slope_printed(q: Number, log_policy: Number, alpha: Number, multiplier: Number) -> Number:
+    """Source 003 section 3.2.2.1: the functional derivative of the Lagrangian, Q/alpha - log pi - 1 - lambda."""
+    return q / alpha - log_policy - 1 - multiplier
+
+
+def soft_reward_printed(reward: Number, log_policy: Number, alpha: Number) -> Number:
+    """Source 003 section 2.3: the summand of the unrolled soft value, r + alpha log pi."""
+    return reward + alpha * log_policy
+
+
+def actor_loss_of_the_derivation(log_policy: Number, q: Number, alpha: Number) -> Number:
+    """Source 003 section 3.3: the integrand after the constant was left out, (log pi - Q)/alpha."""
+    return (log_policy - q) / alpha
+
+
+def actor_objective_at_noise(q_of_action: Number, log_policy_of_noise: Number, alpha: Number) -> Number:
+    """Source 003 section 4.1: the printed gradient's integrand, without a nabla and with log pi at epsilon."""
+    return q_of_action - alpha * log_policy_of_noise
+
+
+def temperature_loss_of_the_summary(log_policy: Number, alpha: Number, target: Number) -> Number:
+    """Source 003 section 4.5: E[-alpha log pi + H-bar], a bracket short of section 0.4.3."""
+    return -alpha * log_policy + target
+
+
+def temperature_step_printed(log_alpha: Number, mean_log_policy: Number, target: Number, rate: Number) -> Number:
+    """Source 003 section 4.3: log alpha <- -log alpha + eta alpha E[log pi + H-bar], with its leading minus."""
+    return -log_alpha + rate * exp(log_alpha) * (mean_log_policy + target)
+
+
+def temperature_step(log_alpha: Number, mean_log_policy: Number, target: Number, rate: Number) -> Number:
+    """Source 003 section 4.4.4: the same update with a plus, log alpha + eta alpha E[log pi + H-bar]."""
+    return log_alpha + rate * exp(log_alpha) * (mean_log_policy + target)
