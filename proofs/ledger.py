@@ -15,7 +15,6 @@ CHAPTERS: dict[str, str] = {
     "ESS": "proofs.ess",
     "JS": "proofs.js",
     "GUM": "proofs.gum",
-    "GUM": "proofs.gumbel",
     "SAC": "proofs.sac",
 }
 
@@ -24,7 +23,7 @@ TITLES: dict[str, str] = {
     "ESS": "Adaptive beta from the effective sample size",
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
-    "SAC": "soft actor-critic",
+    "SAC": "Soft actor-critic",
 }
 
 

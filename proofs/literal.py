@@ -94,6 +94,8 @@ def adaptive_beta(
     estimate = smoothed_size(estimate, size(beta), rho)
     beta = beta * exp(exponent(estimate, target, eta))
     return estimate, beta if bounds is None else clip(beta, *bounds)
+
+
 def boltzmann_rising_with_energy(energy: Number, temperature: Number) -> Number:
     """The unnormalised Boltzmann weight of source 003 section 1.1, where E = -Q: e^(E/T)."""
     return exp(energy / temperature)

@@ -185,6 +185,8 @@ def rates() -> Answer:
         counted = crossing == 93 and bool(hitting - 1 < expected) and bool(expected <= hitting)
     holds = counted and all(error <= fmpq(8, 2**53) for error in errors)
     return Answer(holds, f"{crossing} and {hitting} iterations, ends {seen[0]:.6g} and {seen[1]:.6g}")
+
+
 _ACTION_VALUES = (0.0, 1.0, 3.0)
 _TEMPERATURE = 0.75
 

@@ -5,7 +5,7 @@ finds one, `svg(id)` draws it for a page and `save(id, path)` into a file. Which
 
     weights    KL-10, KL-09, JS-05, JS-12         weights against advantage, and their concentration
     losses     GUM-03                             the two minima of the mis-scaled loss
-    dynamics   ESS-03                             recursions that run away beside those that settle
+    dynamics   ESS-03, SAC-17                       recursions that run away beside those that settle
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {}
 
-CHAPTERS: dict[str, str] = {"KL": "KL-10", "ESS": "ESS-03", "JS": "JS-05", "GUM": "GUM-03"}
+CHAPTERS: dict[str, str] = {"KL": "KL-10", "ESS": "ESS-03", "JS": "JS-05", "GUM": "GUM-03", "SAC": "SAC-17"}
 """The figure that opens each chapter."""
 
 

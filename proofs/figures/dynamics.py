@@ -10,6 +10,7 @@ from flint import arb, fmpq
 from proofs import balls, literal
 from proofs.figures import drawn
 from proofs.figures.curves import floats
+from proofs.sac import servo
 
 ETA, RHO, TARGET = fmpq(1, 10), fmpq(1, 20), fmpq(1, 2)
 """From the ranges that source 001 suggests; the target is a share of the batch."""
@@ -66,3 +67,25 @@ def ess_03(ax: Any) -> None:
     ax.plot(0, 0, "k+")
     ax.set(xlabel="log(β/β*)", ylabel="estimate of ESS over its target, less 1", xlim=(-2, 2), ylim=(-1, 1))
     ax.legend(loc="lower right")
+
+
+@drawn(
+    "SAC-17",
+    "The temperature α of the claim's example, updated from 0.3. With the minus of §4.3 it jumps to about 1/α at every "
+    "step, ever further out; without it (§4.4.4) it comes to rest where the entropy is the target, α = 1.558.",
+)
+def sac_17(ax: Any) -> None:
+    """Both printed updates, and the temperature at which the entropy is the target."""
+    with balls.precision(96):
+        for step, count, style, color, label in (
+            (literal.temperature_step_printed, 40, ".-", "C3", "§4.3, as printed"),
+            (literal.temperature_step, 200, "-", "C0", "§4.4.4"),
+        ):
+            log_alpha, path = balls.ball(servo.START).log(), []
+            for _ in range(count):
+                path.append(log_alpha.exp())
+                log_alpha = balls.ball(servo.advance(step, log_alpha).mid())
+            ax.plot(floats(path), style, color=color, linewidth=1, markersize=3, label=label)
+        ax.axhline(*floats([servo.on_target().exp()]), color="grey", linestyle=":", label="entropy on target")
+    ax.set(xlabel="update", ylabel="temperature α", yscale="log", xlim=(0, 200))
+    ax.legend()
