@@ -91,8 +91,8 @@ class _Problem:
         for _ in range(_STEPS):
             ratios = [self.ratio(y) for y in self._arguments(current)]
             gradient = self._gradient(ratios)
-            size = max(abs(float(entry.mid())) for entry in gradient)
-            if size == 0.0 or (previous is not None and previous < 1e-40 and size > 0.25 * previous):
+            size = max(abs(entry.mid()) for entry in gradient)  # not floats: saturated ratios need less than those hold
+            if size == 0 or (previous is not None and previous < self.arb(2) ** -128 and 4 * size > previous):
                 break
             previous = size
             try:

@@ -171,8 +171,9 @@ def _direct_error(
     """Some x >= 0 with x - gamma K^T x >= missing, checked with its rounding; None if the solve is too rough."""
     chain = flow.chain(policy)
     dense = chain if isinstance(chain, np.ndarray) else chain.toarray()
+    matrix, wanted = np.eye(len(dense)) - flow.discount * dense.T, (1.0 + 2.0**-10) * missing
     try:
-        found = np.maximum(np.linalg.solve(np.eye(len(dense)) - flow.discount * dense.T, (1.0 + 2.0**-10) * missing), 0.0)
+        found = np.maximum(np.linalg.solve(matrix, wanted), 0.0)
     except np.linalg.LinAlgError:
         return None
     inflow = flow.inflow(policy * found[flow.owner])

@@ -119,9 +119,8 @@ def main() -> None:
     grid = gridworld(50, 50, 0.99, slip=0.1)
     against_conic(grid, "grid 50 x 50", [0.1], [KL(), JensenShannon()])
     if arguments.large:
-        print(
-            "\n| instance | f | beta | ours s | steps | gap / value | peak MB | method |\n|---|---|---|---|---|---|---|---|"
-        )
+        print("\n| instance | f | beta | ours s | steps | gap / value | peak MB | method |")
+        print("|---|---|---|---|---|---|---|---|")
         big = garnet(25_000, 4, 5, seed=0, sparse_rows=True)
         alone(big, "25000 x 4", [1.0, 0.1, 0.01], [KL(), JensenShannon()])
         alone(gridworld(100, 100, 0.99, slip=0.1), "grid 100 x 100", [1.0, 0.1, 0.01], [KL(), JensenShannon()])
