@@ -83,6 +83,8 @@ from reference.occupancy import occupancy_measure as occupancy_measure
 from reference.occupancy import policy_from_occupancy as policy_from_occupancy
 from reference.occupancy import recurrent_classes as recurrent_classes
 from reference.occupancy import stationary_distribution as stationary_distribution
+from reference.planning import LinearProgram as LinearProgram
+from reference.planning import ModifiedPolicyIteration as ModifiedPolicyIteration
 from reference.planning import PolicyIteration as PolicyIteration
 from reference.planning import Solver as Solver
 from reference.planning import ValueIteration as ValueIteration

@@ -33,7 +33,7 @@ from reference.exact import solve_exactly
 from reference.flow_balls import enclose_flow
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
-from reference.planning import PolicyIteration, ValueIteration
+from reference.planning import LinearProgram, ModifiedPolicyIteration, PolicyIteration, ValueIteration
 from reference.regularized import regularized_occupancy
 from reference.rounding import UNIT_ROUNDOFF
 from reference.soft import SoftPolicyIteration, SoftValueIteration
@@ -43,6 +43,8 @@ DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.99999)
 GENERATORS = (KL(), JensenShannon(), FermiDirac(2.0), FermiDirac(1.01), FermiDirac(50.0))
 SWEEPS = 300  # of an interrupted value iteration, whose bound must hold as well
 POOLED = ("weights,", "multiplier,", "relaxed", "flow")
+BACKUPS = 10  # of each policy in modified policy iteration
+SHORT = 0.99  # up to here it may back up a policy as often as it likes: what nothing mixes takes 1 / (1 - gamma)
 TOY_TEXT = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "Taxi-v4")
 
 
@@ -142,7 +144,12 @@ def planning(mdp: MDP) -> Iterator[Measured]:
         "policy iteration": PolicyIteration(1e-8 * scale),
         "value iteration": ValueIteration(1e-8 * scale, SWEEPS),
         "value iteration, loose": ValueIteration(1e-2 * scale, SWEEPS),
+        "modified policy iteration": ModifiedPolicyIteration(1e-8 * scale, SWEEPS, BACKUPS),
+        "modified policy iteration, loose": ModifiedPolicyIteration(1e-2 * scale, SWEEPS, BACKUPS),
+        "linear program": LinearProgram(1e-8 * scale),
     }
+    if mdp.discount <= SHORT:
+        solvers["modified policy iteration, unlimited"] = ModifiedPolicyIteration(1e-8 * scale)
     for name, solver in solvers.items():
         found = solver.solve(mdp)
         yield against(f"optimal values, {name}", found.values, values, found.error_bound)
@@ -252,7 +259,7 @@ def flag(quantity: str, holds: bool) -> Iterator[Measured]:
 def table(found: dict[str, list[Measured]]) -> str:
     """How many, how many violated, and the distance between bounds and errors."""
     names = ("compared", "violated", "error 0", "median", "95 %", "of rounding")
-    head = f"{'quantity':<46} " + " ".join(f"{name:>11}" for name in names)
+    head = f"{'quantity':<52} " + " ".join(f"{name:>11}" for name in names)
     lines = [head]
     for quantity, measured in found.items():
         ratios = np.array([entry.ratio for entry in measured])
@@ -260,7 +267,7 @@ def table(found: dict[str, list[Measured]]) -> str:
         counts = len(measured), sum(entry.violated for entry in measured), int(np.isinf(ratios).sum())
         distances = median(ratios), quantile(ratios), median(floors)
         cells = [f"{count:>11}" for count in counts] + [f"{distance:>11.3g}" for distance in distances]
-        lines.append(f"{quantity:<46} " + " ".join(cells))
+        lines.append(f"{quantity:<52} " + " ".join(cells))
     return "\n".join(lines)
 
 
