@@ -15,6 +15,10 @@ from reference.bellman import policy_rewards as policy_rewards
 from reference.bellman import soft_bellman as soft_bellman
 from reference.bellman import soft_residual as soft_residual
 from reference.checks import InvalidMDP as InvalidMDP
+from reference.conditional import ConditionalSolution as ConditionalSolution
+from reference.conditional import conditional_ratio as conditional_ratio
+from reference.conditional import conditional_value as conditional_value
+from reference.conditional import gumbel_value as gumbel_value
 from reference.divergence import KL as KL
 from reference.divergence import Divergence as Divergence
 from reference.divergence import DomainError as DomainError
@@ -40,10 +44,6 @@ from reference.planning import PolicyIteration as PolicyIteration
 from reference.planning import Solver as Solver
 from reference.planning import ValueIteration as ValueIteration
 from reference.planning import solve as solve
-from reference.regularized import ConditionalSolution as ConditionalSolution
-from reference.regularized import conditional_ratio as conditional_ratio
-from reference.regularized import conditional_value as conditional_value
-from reference.regularized import gumbel_value as gumbel_value
 from reference.soft import SoftPolicyIteration as SoftPolicyIteration
 from reference.soft import SoftValueIteration as SoftValueIteration
 from reference.soft import solve_soft as solve_soft

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from reference import figures, planning, show
+from reference.conditional import conditional_value
 from reference.divergence import divergence_from_name
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.output import page_width, report, write_plot
-from reference.regularized import conditional_value
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
 from reference.solution import Solution
 from reference.sources import load_mdp, load_policy

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from reference.conditional import ConditionalSolution
 from reference.mdp import MDP
-from reference.regularized import ConditionalSolution
 from reference.solution import Solution
 from reference.weights import Weights
 

@@ -11,7 +11,7 @@ and its value is that of the dual,  min over nu of  beta (nu + E_D[f*(z - nu)]) 
 The sources write lambda = beta nu. No nu may be dropped: it is absorbed by normalisation for KL only (KL-08).
 
 Relaxed, because d = w D need not be the occupancy of any policy (KL-05). This ratio is one of three that are easily
-confused; the others are the conditional ratio of `reference.regularized` and the occupancy ratio of the flow problem.
+confused; the others are the conditional ratio of `reference.conditional` and the occupancy ratio of the flow problem.
 
 **Entries without data.** Where `behavior` is 0 the ratio d/D does not exist: the weight there is NaN, the advantage
 there is ignored (it may be infinite or NaN), and `Weights.distribution` is 0.

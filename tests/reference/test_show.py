@@ -15,7 +15,7 @@ from reference.library import chain, cliff, garnet, gridworld, named
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_value
+from reference.conditional import conditional_value
 from reference.sources import uniform_policy
 from reference.weights import optimal_weights
 

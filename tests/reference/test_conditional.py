@@ -22,7 +22,7 @@ from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_ratio, conditional_value, gumbel_operator, gumbel_value
+from reference.conditional import conditional_ratio, conditional_value, gumbel_operator, gumbel_value
 from reference.solution import Status
 from reference.weights import optimal_weights
 
