@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reference import commands, show
+from reference import commands, commands_regularized, show
 from reference.output import check_plot
 
 _HELP = """\
@@ -32,6 +32,14 @@ examples:
   python -m reference weights FrozenLake-v1 --divergence js --beta 0.5
   python -m reference weights garnet:20,4,3,0 --divergence fermi-dirac --cap 3 --beta 0.1 --plot weights.png
   python -m reference conditional FrozenLake-v1 --beta 0.1         # stay close to the behavior policy
+  python -m reference flow gridworld:4,5 --beta 0.3 --divergence js
+  python -m reference temperature FrozenLake-v1 --ess 0.5
+  python -m reference temperature garnet:20,4,3,0 --kl 0.2 --divergence js --json
+  python -m reference compare FrozenLake-v1 --policies uniform optimal
+  python -m reference compare garnet:20,4,3,0 --divergences kl js --beta 0.5 --plot weights.png
+  python -m reference compare gridworld:4,5 --beta 0.3              # the three ratios
+  python -m reference plot cliff:4,12 occupancy.png --show occupancy
+  python -m reference studio gridworld:4,5
   python -m reference export Taxi-v4 taxi.npz
 """
 
@@ -98,6 +106,17 @@ def _parser() -> argparse.ArgumentParser:
         )
         added.add_argument("--plot", metavar="FILE", help="write a figure: .png, .pdf or .svg")
 
+    def regularised(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--divergence", choices=["kl", "js", "fermi-dirac"], default="kl", help="default %(default)s"
+        )
+        added.add_argument("--cap", type=float, metavar="C", help="largest weight, for fermi-dirac: > 1")
+        temperature_and_behavior(added)
+
+    def temperature_and_behavior(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--beta", type=float, default=1.0, metavar="B", help="temperature > 0 (default %(default)s)")
+        added.add_argument("--behavior", default="uniform", metavar="P", help=_POLICY)
+
     solving = command("solve", commands.solve, "Optimal values and policy, with a certified error bound.")
     solving.add_argument(
         "--tolerance", type=float, default=1e-8, metavar="T", help="error asked for (default %(default)s)"
@@ -121,10 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         "weights", commands.weights,
         "Optimal weights w = d/D of the data: advantages A and law D are those of the behavior policy.",
     )  # fmt: skip
-    weighing.add_argument("--divergence", choices=["kl", "js", "fermi-dirac"], default="kl", help="default %(default)s")
-    weighing.add_argument("--beta", type=float, default=1.0, metavar="B", help="temperature > 0 (default %(default)s)")
-    weighing.add_argument("--cap", type=float, metavar="C", help="largest weight, for fermi-dirac: > 1")
-    weighing.add_argument("--behavior", default="uniform", metavar="P", help=_POLICY)
+    regularised(weighing)
     weighing.add_argument(
         "--multiplier",
         type=float,
@@ -138,9 +154,51 @@ def _parser() -> argparse.ArgumentParser:
         commands.conditional,
         "Optimum under a KL penalty towards the behavior policy in every state (Gumbel values).",
     )
-    staying.add_argument("--beta", type=float, default=1.0, metavar="B", help="temperature > 0 (default %(default)s)")
-    staying.add_argument("--behavior", default="uniform", metavar="P", help=_POLICY)
+    temperature_and_behavior(staying)
     output(staying)
+
+    flowing = command(
+        "flow", commands_regularized.flow,
+        "Optimal occupancy under a divergence from the data: a policy's, enclosed from both sides.",
+    )  # fmt: skip
+    regularised(flowing)
+    output(flowing)
+
+    choosing = command(
+        "temperature", commands_regularized.temperature,
+        "The beta at which the weights of the data are as concentrated as asked: an interval that holds it.",
+    )  # fmt: skip
+    regularised(choosing)
+    choosing.add_argument("--ess", type=float, metavar="F", help="effective share of the data 1/E[w^2], in (0, 1)")
+    choosing.add_argument("--perplexity", type=float, metavar="F", help="perplexity share exp(-KL), in (0, 1)")
+    choosing.add_argument("--kl", type=float, metavar="NATS", help="KL(d || D) > 0")
+    output(choosing)
+
+    comparing = command(
+        "compare", commands_regularized.compare,
+        "Two policies, several divergences, or (with neither) the relaxed, conditional and occupancy ratio.",
+    )  # fmt: skip
+    regularised(comparing)
+    comparing.add_argument("--policies", nargs=2, metavar="P", help=f"two of: optimal, {_POLICY}")
+    comparing.add_argument("--divergences", nargs="+", metavar="D", help="two or more divergences, at one --beta")
+    output(comparing)
+
+    drawing = command("plot", commands_regularized.plot, "Draw one figure of a process.")
+    drawing.add_argument("file", metavar="FILE", help="the figure to write: .png, .pdf or .svg")
+    drawing.add_argument(
+        "--show", choices=["values", "occupancy", "weights", "ratios", "concentration"], default="values",
+        help="what to draw (default %(default)s)",
+    )  # fmt: skip
+    regularised(drawing)
+
+    playing = subparsers.add_parser(
+        "studio", help="sliders over a process, in a browser", epilog=_examples_of("studio"), formatter_class=raw,
+        description="Serve an application with sliders for discount, beta, divergence and behavior policy.",
+    )  # fmt: skip
+    playing.set_defaults(run=commands_regularized.studio)
+    playing.add_argument("name", nargs="?", metavar="NAME", help="the process shown first")
+    playing.add_argument("--port", type=int, metavar="N", help="default: a free one")
+    playing.add_argument("--headless", action="store_true", help="serve only, do not open a browser")
 
     exporting = command("export", commands.export, "Write a process to an .npz file that every command reads.")
     exporting.add_argument("file", metavar="FILE", help="the file to write, ending in .npz")

@@ -8,17 +8,18 @@ import numpy as np
 
 from reference import figures, planning, show
 from reference.conditional import conditional_value
-from reference.divergence import divergence_from_name
+from reference.divergence import Divergence, divergence_from_name
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.output import page_width, report, write_plot
+from reference.ratios import behavior_of
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
 from reference.solution import Solution
 from reference.sources import load_mdp, load_policy
 from reference.weights import optimal_weights, relaxed_objective, weights_at
 
-__all__ = ["conditional", "evaluate", "export", "occupancy", "solve", "weights"]
+__all__ = ["conditional", "divergence_of", "evaluate", "export", "occupancy", "process_facts", "solve", "weights"]
 
 
 def solve(arguments: argparse.Namespace) -> int:
@@ -53,7 +54,7 @@ def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more:
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_solution(mdp, solution, ax))
     start = float(mdp.initial @ solution.values)
     facts = {
-        **_process(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
+        **process_facts(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
         "status": solution.status.name, "message": str(solution.status), "error_bound": solution.error_bound,
         "start_value": start, **more, "values": solution.values, "policy": solution.policy, "q": solution.q,
     }  # fmt: skip
@@ -80,7 +81,7 @@ def occupancy(arguments: argparse.Namespace) -> int:
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_occupancy(mdp, occupancy, ax))
     residual = float(np.abs(flow_residual(mdp, occupancy)).max())
     reward = math.fsum((occupancy * mdp.rewards).ravel())
-    facts = {**_process(arguments, mdp), "flow_residual": residual, "mean_reward": reward, "occupancy": occupancy}
+    facts = {**process_facts(arguments, mdp), "flow_residual": residual, "mean_reward": reward, "occupancy": occupancy}
     lines = [f"mean reward {reward:.10g}, largest residual of the Bellman flow {residual:.1e}"]
     report(
         f"{arguments.name}: {mdp!r}",
@@ -95,13 +96,15 @@ def occupancy(arguments: argparse.Namespace) -> int:
 def weights(arguments: argparse.Namespace) -> int:
     """Optimal weights of the relaxed problem, or those at a multiplier of the caller's."""
     mdp = load_mdp(arguments.name, arguments.discount)
-    divergence = divergence_from_name(arguments.divergence, arguments.cap)
-    behavior = load_policy(arguments.behavior, mdp)
-    evaluated = evaluate_policy(mdp, behavior)
-    advantage = evaluated.q - evaluated.values[:, None]
-    occupancy = occupancy_measure(mdp, behavior)
-    law = occupancy / math.fsum(occupancy.ravel())
-    facts = {**_process(arguments, mdp), "divergence": divergence.name, "cap": arguments.cap, "beta": arguments.beta}
+    divergence = divergence_of(arguments)
+    behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
+    evaluated, advantage, law = behavior.evaluation, behavior.advantage, behavior.law
+    facts = {
+        **process_facts(arguments, mdp),
+        "divergence": divergence.name,
+        "cap": arguments.cap,
+        "beta": arguments.beta,
+    }
     if arguments.multiplier is not None:
         return _weights_at(arguments, mdp, facts, divergence, advantage, law)
     solved = optimal_weights(advantage, law, arguments.beta, divergence)
@@ -166,5 +169,11 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _process(arguments: argparse.Namespace, mdp: MDP) -> dict[str, Any]:
+def divergence_of(arguments: argparse.Namespace, name: str | None = None) -> Divergence:
+    """The generator that the options name; `name` replaces that of `--divergence`, options of others are left out."""
+    return divergence_from_name(arguments.divergence if name is None else name, arguments.cap)
+
+
+def process_facts(arguments: argparse.Namespace, mdp: MDP) -> dict[str, Any]:
+    """What identifies the process in every answer."""
     return {"name": arguments.name, "states": mdp.n_states, "actions": mdp.n_actions, "discount": mdp.discount}

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.mdp import MDP
-from reference.show import number, policy_cells, require
+from reference.show import axes_or_new, number, policy_cells, require
 from reference.solution import Solution
 from reference.weights import Weights, weights_at
 
@@ -18,7 +18,7 @@ _DECADES = 1e3  # a larger ratio of weights is drawn on a logarithmic axis
 
 def plot_solution(mdp: MDP, solution: Solution, ax: Any = None) -> Any:
     """Values as a heat map with the policy's arrows on a grid, as points per state otherwise. Returns the Axes."""
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     if mdp.grid is None:
         states = np.arange(mdp.n_states)
         ax.errorbar(states, solution.values, yerr=solution.error_bound, fmt=".", markersize=4, linewidth=0.8)
@@ -32,7 +32,7 @@ def plot_solution(mdp: MDP, solution: Solution, ax: Any = None) -> Any:
 
 def plot_occupancy(mdp: MDP, occupancy: Float64[np.ndarray, "S A"], ax: Any = None) -> Any:
     """How often each state is visited: a heat map on a grid, bars otherwise. Returns the Axes."""
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     visits = occupancy.sum(axis=1)
     if mdp.grid is None:
         ax.bar(np.arange(mdp.n_states), visits, width=0.9)
@@ -48,7 +48,7 @@ def plot_weights(weights: Weights, advantage: Float64[np.ndarray, "..."], ax: An
 
     Returns the Axes.
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     support = weights.behavior > 0.0
     seen, law = np.asarray(advantage)[support], weights.behavior[support]
     low, high = float(seen.min()), float(seen.max())
@@ -81,12 +81,6 @@ def size_for(mdp: MDP | None) -> tuple[float, float]:
     rows, columns = mdp.grid
     width = 6.0 if columns <= 2 * rows else 10.0
     return width + 1.2, min(max(width * rows / columns, 1.5), 12.0) + 0.6
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    return require("matplotlib.pyplot").subplots()[1]
 
 
 def _heat_map(ax: Any, mdp: MDP, values: Float64[np.ndarray, " S"], cells: list[str], label: str) -> None:

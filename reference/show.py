@@ -16,10 +16,13 @@ from jaxtyping import Bool, Float64
 
 from reference.conditional import ConditionalSolution
 from reference.mdp import MDP
+from reference.regularized import RegularizedOccupancy
 from reference.solution import Solution
 from reference.weights import Weights
 
 __all__ = ["Panel", "action_labels", "describe", "occupancy_panels", "policy_cells", "table", "to_html", "to_text"]
+
+Describable = MDP | Solution | RegularizedOccupancy | Weights
 
 LIMIT = 20  # rows of a table before it is cut, with a note that says so
 WIDTH = 100  # characters of a line, where no terminal says otherwise
@@ -91,6 +94,11 @@ def require(module: str) -> Any:
         raise ModuleNotFoundError(f'{missing}: pip install "roer[show]"') from error
 
 
+def axes_or_new(ax: Any) -> Any:
+    """`ax`, or new Axes where none are given."""
+    return require("matplotlib.pyplot").subplots()[1] if ax is None else ax
+
+
 def describe(
     thing: object,
     mdp: MDP | None = None,
@@ -99,7 +107,7 @@ def describe(
     width: int = WIDTH,
     advantage: np.ndarray | None = None,
 ) -> list[Panel]:
-    """Panels for an `MDP`, a `Solution` (laid out on the grid of `mdp` if it has one) or `Weights`.
+    """Panels for an `MDP`, a `Solution` or `RegularizedOccupancy` (on the grid of `mdp` if it has one), or `Weights`.
 
     `advantage` adds a column to weights. Tables longer than `limit` rows are cut, and numbers lose digits until a line
     has at most `width` characters. TypeError for anything else.
@@ -108,22 +116,24 @@ def describe(
         return _weights(thing, mdp, limit, advantage)
     if isinstance(thing, Solution):
         return _solution(thing, mdp, limit, width)
+    if isinstance(thing, RegularizedOccupancy):
+        return _regularized(thing, mdp, limit, width)
     if isinstance(thing, MDP):
         return _mdp(thing, limit)
-    raise TypeError(f"expected an MDP, a Solution or Weights, saw {type(thing).__name__}")
+    raise TypeError(f"expected an MDP, a Solution, a RegularizedOccupancy or Weights, saw {type(thing).__name__}")
 
 
-def to_html(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> str:
+def to_html(thing: Describable, mdp: MDP | None = None) -> str:
     """What `_repr_html_` returns."""
     return "".join(panel.to_html() for panel in describe(thing, mdp))
 
 
-def to_text(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> str:
+def to_text(thing: Describable, mdp: MDP | None = None) -> str:
     """Plain text, for terminals without rich."""
     return "\n\n".join(panel.to_text() for panel in describe(thing, mdp))
 
 
-def table(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> Any:
+def table(thing: Describable, mdp: MDP | None = None) -> Any:
     """A rich renderable: `rich.print(table(solution, mdp))`."""
     return require("rich.console").Group(*(panel.to_rich() for panel in describe(thing, mdp)))
 
@@ -159,6 +169,12 @@ def action_labels(mdp: MDP) -> list[str]:
             step = (int(np.sign(down)), 0) if abs(down) > abs(right) else (0, int(np.sign(right)))
             labels[action] = _ARROWS[step]
     return labels if len(set(labels)) == len(labels) else [str(action) for action in range(mdp.n_actions)]
+
+
+def pair_labels(mdp: MDP) -> list[str]:
+    """`state action` for each pair, actions as `action_labels` writes them."""
+    actions = action_labels(mdp)
+    return [f"{state} {action}" for state in range(mdp.n_states) for action in actions]
 
 
 def indifferent(mdp: MDP) -> Bool[np.ndarray, " S"]:
@@ -266,6 +282,31 @@ def _weights(weights: Weights, mdp: MDP | None, limit: int, advantage: np.ndarra
     columns = [*names, "behavior D", *(["advantage"] if advantage is not None else []), "weight w", "w D"]
     notes = _cut(len(order), limit, "entries with data", ", largest weights first")
     return [Panel("optimal weights", facts, facts=True), Panel("entries", rows, columns, notes)]
+
+
+def _regularized(solved: RegularizedOccupancy, mdp: MDP | None, limit: int, width: int) -> list[Panel]:
+    facts = [
+        ["divergence", repr(solved.divergence)],
+        ["beta", number(solved.beta)],
+        ["optimum", f"{number(solved.dual, 10)}  - {solved.gap:.1e} (two-sided, rounding included)"],
+        ["flow residual", f"{solved.flow_residual:.1e}"],
+        ["largest ratio", number(float(np.nanmax(solved.ratio)))],
+    ]
+    panels = [Panel("regularised occupancy", facts, facts=True)]
+    if mdp is not None and mdp.grid is not None:
+        panels.append(_grid(mdp, policy_cells(mdp, solved.policy), "policy"))
+        panels.append(_grid_of_values(mdp, solved.occupancy.sum(axis=1), "occupancy of states", width))
+    actions = solved.occupancy.shape[1]
+    labels = action_labels(mdp) if mdp is not None else [str(action) for action in range(actions)]
+    data = int(np.count_nonzero(solved.behavior))
+    order = np.argsort(-solved.occupancy.ravel(), kind="stable")[: min(limit, data)]
+    rows = [
+        [str(pair // actions), labels[pair % actions], *(number(x.ravel()[pair]) for x in
+         (solved.behavior, solved.td_error, solved.ratio, solved.occupancy))]
+        for pair in map(int, order)
+    ]  # fmt: skip
+    columns = ["state", "action", "behavior D", "td error δ", "ratio w", "d = w D"]
+    return [*panels, Panel("pairs", rows, columns, _cut(data, limit, "pairs with data", ", most frequent first"))]
 
 
 def occupancy_panels(
