@@ -19,6 +19,7 @@ NAME is one of
   garnet:20,4,3,0                           a random process: states, actions, branching, seed
   gridworld:5,7  cliff:4,12  chain:10       regular processes
   process.npz                               a file written by `MDP.save` or by `export`
+  process.umb  model.prism                  the model checkers' files; PRISM needs pip install "roer[storm]"
 """
 _EXAMPLES = """\
 examples:
@@ -200,8 +201,8 @@ def _parser() -> argparse.ArgumentParser:
     playing.add_argument("--port", type=int, metavar="N", help="default: a free one")
     playing.add_argument("--headless", action="store_true", help="serve only, do not open a browser")
 
-    exporting = command("export", commands.export, "Write a process to an .npz file that every command reads.")
-    exporting.add_argument("file", metavar="FILE", help="the file to write, ending in .npz")
+    exporting = command("export", commands.export, "Write a process to a file that every command reads.")
+    exporting.add_argument("file", metavar="FILE", help="the file to write: .npz, or .umb for model checkers")
     return parser
 
 

@@ -16,7 +16,7 @@ from reference.output import page_width, report, write_plot
 from reference.ratios import behavior_of
 from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
 from reference.solution import Solution
-from reference.sources import load_mdp, load_policy
+from reference.sources import load_mdp, load_policy, save_mdp
 from reference.weights import optimal_weights, relaxed_objective, weights_at
 
 __all__ = ["conditional", "divergence_of", "evaluate", "export", "occupancy", "process_facts", "solve", "weights"]
@@ -161,10 +161,8 @@ def _weights_at(
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the process to a file."""
-    if not arguments.file.endswith(".npz"):
-        raise ValueError(f"cannot write {arguments.file!r}: expected a name that ends in .npz")
     mdp = load_mdp(arguments.name, arguments.discount)
-    mdp.save(arguments.file)
+    save_mdp(mdp, arguments.file)
     print(f"{arguments.file}: {mdp!r}")
     return 0
 

@@ -92,6 +92,7 @@ def conditional_value(
     local = lookahead(mdp, found.deviation, found.offset)
     return ConditionalSolution(
         solved.values, solved.q, solved.policy, solved.error_bound, solved.status, solved.iterations, solved.solver,
+        solved.offset, solved.deviation,
         ratio=conditional_ratio(local, behavior_policy, beta),
         beta=float(beta),
         objective=float((1.0 - mdp.discount) * (mdp.initial @ solved.values)),

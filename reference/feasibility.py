@@ -39,7 +39,7 @@ class Support:
     @property
     def states(self) -> Bool[np.ndarray, " S"]:
         """States that an occupancy may visit."""
-        return self.pairs.any(axis=1)
+        return np.asarray(self.pairs.any(axis=1))
 
 
 def support(mdp: MDP, behavior: Float64[np.ndarray, "S A"], divergence: Divergence) -> Support:
@@ -49,7 +49,7 @@ def support(mdp: MDP, behavior: Float64[np.ndarray, "S A"], divergence: Divergen
     """
     check_law(mdp, behavior)
     allowed = behavior > 0.0
-    dead = ~allowed.any(axis=1)
+    dead = np.asarray(~allowed.any(axis=1))
     allowed, dead, cause = _spread(mdp, allowed, dead) if dead.any() else (allowed, dead, np.arange(mdp.n_states))
     started = np.flatnonzero(dead & (mdp.initial > 0.0))
     if started.size:
@@ -152,9 +152,11 @@ def _reached(mdp: MDP, allowed: Bool[np.ndarray, "S A"]) -> Bool[np.ndarray, " S
 
 
 def _culprit(mdp: MDP, state: int, action: int, dead: Bool[np.ndarray, " S"]) -> int:
-    row = mdp.matrix[[state * mdp.n_actions + action]]
-    row = row.toarray() if sparse.issparse(row) else row
-    return int(np.flatnonzero((np.asarray(row)[0] > 0.0) & dead)[0])
+    """A dead state to which the pair may lead."""
+    chosen = np.zeros(mdp.rewards.shape, dtype=np.bool_)
+    chosen[state, action] = True
+    reached = _edges(mdp, chosen).indices
+    return int(reached[dead[reached]].min())
 
 
 def _unavoidable(start: int, cause: np.ndarray, mdp: MDP) -> str:
@@ -164,7 +166,9 @@ def _unavoidable(start: int, cause: np.ndarray, mdp: MDP) -> str:
     remedy = "Add data there, or start elsewhere"
     where = f"state {start}, which has initial probability {mdp.initial[start]:g}"
     if len(path) == 1:
-        return f"behavior has no data in {where}: every occupancy visits it, and none has a ratio to the data. {remedy}."
+        return (
+            f"behavior has no data in {where}: every occupancy visits it, and none has a ratio to the data. {remedy}."
+        )
     shown = " -> ".join(str(s) for s in (path if len(path) <= 6 else [*path[:5], "...", path[-1]]))
     return (
         f"behavior has no data in state {path[-1]}, which cannot be avoided from {where}: every action with data may "

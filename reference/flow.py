@@ -76,8 +76,8 @@ class Flow:
     def inflow(self, charges: Float64[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
         """gamma P^T charges, a sum of nonnegative terms for nonnegative charges."""
         if isinstance(self.matrix, np.ndarray):
-            return self.discount * (self.matrix.T @ charges)
-        return self.discount * (self._transposed @ charges)
+            return np.asarray(self.discount * (self.matrix.T @ charges))
+        return np.asarray(self.discount * (self._transposed @ charges))
 
     def outflow(self, charges: Float64[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
         """The sum over the pairs of each state."""
@@ -97,7 +97,9 @@ class Flow:
         stay = self.matrix[np.arange(self.owner.size), self.owner]
         return squares + self.outflow(weights * (1.0 - 2.0 * self.discount * stay))
 
-    def gram(self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]) -> np.ndarray | sparse.csc_array:
+    def gram(
+        self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]
+    ) -> np.ndarray | sparse.csc_array:
         """diag(scale) B^T diag(weights) B diag(scale), dense where `is_local` does not hold."""
         root = np.sqrt(weights)
         if isinstance(self.matrix, np.ndarray) or self.initial.size <= _DIRECT:
@@ -174,11 +176,7 @@ def flow_of(
     elif pairs.size < law.size:
         matrix = matrix[pairs]
     place = np.cumsum(where.states) - 1
-    unused = math.fsum(law) - math.fsum(law[pairs]) if pairs.size < law.size else 0.0
-    if pairs.size < law.size:
-        rest = np.ones(law.size, dtype=np.bool_)
-        rest[pairs] = False
-        unused = math.fsum(law[rest])
+    unused = math.fsum(law[~where.pairs.ravel()])
     return Flow(
         divergence=divergence,
         beta=beta,

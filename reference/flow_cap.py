@@ -55,9 +55,16 @@ def smallest_cap(mdp: MDP, behavior: Float64[np.ndarray, "S A"]) -> SmallestCap:
     below = sparse.hstack([sparse.eye_array(pairs), sparse.csr_array(-np.ones((pairs, 1)))], format="csr")
     cost = np.zeros(pairs + 1)
     cost[-1] = 1.0
-    found = optimize.linprog(cost, below, np.zeros(pairs), equal, flow.initial, bounds=(0.0, None), method="highs")
-    if found.status != 0:
-        raise RuntimeError(f"HiGHS found no optimum of the linear program for C_min: {found.message}")
+    program = (cost, below, np.zeros(pairs), equal, flow.initial)
+    for method in ("highs", "highs-ipm"):  # data over many decades may defeat one of them
+        found = optimize.linprog(*program, bounds=(0.0, None), method=method)
+        if found.status == 0:
+            break
+    else:
+        raise RuntimeError(
+            f"HiGHS found no optimum of the linear program for C_min: {found.message} The data range from "
+            f"{flow.law.min():.1e} to {flow.law.max():.1e}; drop the rarest, or use a generator without a cap"
+        )
     values = np.zeros(mdp.n_states)
     values[flow.states] = found.eqlin.marginals
     charged = flow.law * np.maximum(found.x[:-1], 0.0)

@@ -2,8 +2,8 @@ r"""Two-sided bounds on the optimum of the flow problem, rounding included (OCC-
 
 **Above.** Every V gives  U = (1 - gamma) mu0 . V + beta E_D f*(delta_V / beta), for the conjugate increases.
 
-**Below.** Every policy's occupancy d is feasible. By the Bellman flow, sum d r = (1 - gamma) mu0 . V + sum d delta_V, so
-its objective is U less the Fenchel-Young gaps
+**Below.** Every policy's occupancy d is feasible. By the Bellman flow, sum d r = (1 - gamma) mu0 . V + sum d delta_V;
+hence its objective is U less the Fenchel-Young gaps
 
     beta D (f(w) + f*(y) - w y) >= 0,      w = d/D,  y = delta_V / beta,
 
@@ -74,8 +74,10 @@ def certify_flow(
         mean = math.fsum(terms)
         spread = (RELATIVE_ACCURACY + 2.0 * UNIT_ROUNDOFF) * math.fsum(np.abs(terms)) + terms.size * _SMALLEST
         value = math.fsum([start, flow.beta * mean, flow.constant])
-        error = start_error + flow.beta * spread + 4.0 * UNIT_ROUNDOFF * (
-            abs(start) + flow.beta * abs(mean) + abs(flow.constant)
+        error = (
+            start_error
+            + flow.beta * spread
+            + 4.0 * UNIT_ROUNDOFF * (abs(start) + flow.beta * abs(mean) + abs(flow.constant))
         )
         error += RELATIVE_ACCURACY * abs(flow.constant)
         dual = value + error * _OUTWARD
@@ -83,6 +85,8 @@ def certify_flow(
         lost = math.inf
         for relative in (False, True):
             visits, residual = state_error(flow, occupancy, relative=relative)
+            if not np.isfinite(visits).all():
+                continue
             lost = min(lost, _fenchel_young(flow, occupancy, visits, y - radius, conjugate, spread_one=not relative))
             if lost + 2.0 * error <= target:
                 break
@@ -190,8 +194,8 @@ def _fenchel_young(
 def _gap(flow: Flow, ratio: np.ndarray, below: np.ndarray, conjugate: np.ndarray) -> Float64[np.ndarray, " M"]:
     """Upper bound on f(w) + f*(y) - w y at one ratio per pair; infinite beyond the cap."""
     divergence = flow.divergence
-    inside = ratio <= divergence.largest_ratio
-    ratio = np.minimum(ratio, divergence.largest_ratio)
+    inside = (ratio <= divergence.largest_ratio) & (ratio < math.inf)
+    ratio = np.where(inside, ratio, 1.0)
     price = np.asarray(divergence.f(ratio))
     product = np.where(ratio > 0.0, ratio * below, 0.0)
     rounding = RELATIVE_ACCURACY * (price + np.abs(conjugate)) + 4.0 * UNIT_ROUNDOFF * (

@@ -18,8 +18,7 @@ over to every generator. Elimination of dw leaves
 
 the dual gradient with other weights. Steps in V keep the domain of f* and minimise the dual along their line; steps in
 w stay inside [0, cap]. Values shifted by a constant cost one bisection, so that every temperature starts with ratios of
-mean about one. Systems are solved by conjugate gradients, and by factors where these do not get through
-(ill-conditioned: grids, poles, cold).
+mean about one.
 """
 
 import math
@@ -27,30 +26,26 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import linalg, sparse
-from scipy.sparse import linalg as sparse_linalg
 
 from reference.flow import Flow
+from reference.flow_system import NormalEquations
 from reference.rounding import UNIT_ROUNDOFF
 
 __all__ = ["Iterate", "minimise_dual"]
 
 _COOLING = 0.2  # the next temperature, as a share of this one
-_NEAR = 0.5  # a temperature is left once the squared Newton decrement is below this: the next start is then close enough
+_NEAR = 0.5  # squared Newton decrement below which a temperature is left: the next start is close enough
 _INSIDE = 0.99  # share of the way to a boundary that a step may go
-_SHORT = 150  # conjugate-gradient steps after which a factorisation is taken where there can be one
-_LONG = 1500  # and where there cannot
 _DONE = 1e-22  # squared decrement, relative to one: the dual is then exact far below its rounding
 _TINY = 1e-300
 
 
 class Iterate(NamedTuple):
-    """Values `offset + deviation`, ratios that satisfy the flow, and ratios at the first temperature (inside a cap)."""
+    """Values `offset + deviation`, and ratios that satisfy the flow."""
 
     offset: float
     deviation: Float64[np.ndarray, " N"]
     ratio: Float64[np.ndarray, " M"]
-    interior: Float64[np.ndarray, " M"]
     iterations: int
     finished: bool
     unbounded: bool
@@ -67,14 +62,14 @@ def minimise_dual(flow: Flow, max_iterations: int) -> Iterate:
         return _follow(flow, system, max_iterations)
 
 
-def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Iterate:
+def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate:
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
     beta = max(flow.beta, float(np.ptp(flow.rewards)))
     deviation = np.zeros(flow.initial.size)
     offset = _centred(flow, beta, 0.0, deviation)
-    y = flow.td_error(offset, deviation) / beta
+    y = _arguments(flow, beta, offset, deviation)
     ratio = np.clip(np.asarray(divergence.ratio(y)), _TINY, cap * (1.0 - UNIT_ROUNDOFF))
-    interior, best, decrement, iteration = ratio, math.inf, math.inf, 0
+    best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
         iteration += 1
@@ -93,16 +88,15 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
         deviation = deviation + length * step
         room = _within(ratio, ratio_step, cap)
         ratio = np.maximum(ratio + room * ratio_step, 0.0)
-        y = flow.td_error(offset, deviation) / beta
+        y = _arguments(flow, beta, offset, deviation)
         if cap < math.inf and _below_every_primal(flow, beta, offset, deviation, y):
             unbounded = True
             break
         if beta > flow.beta:
             if decrement < _NEAR:
-                interior = ratio if interior is None or beta >= float(np.ptp(flow.rewards)) else interior
                 beta = max(flow.beta, _COOLING * beta)
                 offset = _centred(flow, beta, offset, deviation)
-                y = flow.td_error(offset, deviation) / beta
+                y = _arguments(flow, beta, offset, deviation)
             continue
         # Quadratic convergence ends in rounding: a decrement that is small and no longer falls is made of it.
         if decrement <= _DONE or (decrement < 1e-10 and decrement > 0.25 * best):
@@ -111,8 +105,25 @@ def _follow(flow: Flow, system: "NormalEquations", max_iterations: int) -> Itera
         best = min(best, decrement)
     middle = 0.5 * (float(deviation.max()) + float(deviation.min()))
     offset, deviation = offset + middle, deviation - middle
-    ratio = _projected(flow, system, flow.td_error(offset, deviation) / beta)
-    return Iterate(offset, deviation, ratio, interior, iteration, finished, unbounded, system.method)
+    offset = _inside(flow, offset, deviation)
+    ratio = _projected(flow, system, _arguments(flow, flow.beta, offset, deviation))
+    return Iterate(offset, deviation, ratio, iteration, finished, unbounded, system.method)
+
+
+def _arguments(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> Float64[np.ndarray, " M"]:
+    """y = delta_V / beta, kept below the supremum where rounding would lift it there."""
+    return np.minimum(flow.td_error(offset, deviation) / beta, np.nextafter(flow.divergence.supremum, 0.0))
+
+
+def _inside(flow: Flow, offset: float, deviation: np.ndarray) -> float:
+    """The offset, raised if rounding would lift an argument to the supremum: every V must keep below it."""
+    supremum = flow.divergence.supremum
+    if supremum == math.inf:
+        return offset
+    size = float(np.abs(flow.rewards).max()) + float(np.abs(deviation).max()) + (1.0 - flow.discount) * abs(offset)
+    margin = 64.0 * UNIT_ROUNDOFF * (size / flow.beta + supremum)
+    excess = float((flow.td_error(offset, deviation) / flow.beta).max()) + margin - supremum
+    return offset + max(excess, 0.0) * flow.beta / (1.0 - flow.discount)
 
 
 def _secant(flow: Flow, ratio: np.ndarray, implied: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, " M"]:
@@ -129,7 +140,8 @@ def _curvature(flow: Flow, implied: np.ndarray, y: np.ndarray) -> Float64[np.nda
     """(f*)''(y): zero where the ratio stands at an end of its domain."""
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
     top = float(divergence.f_prime(cap)) if cap < math.inf else math.inf
-    moves = (y > getattr(divergence, "infimum", -math.inf)) & (y < top)
+    bottom = getattr(divergence, "infimum", -math.inf)  # f'(0+), where a generator has a finite one
+    moves = (y > bottom) & (y < top)
     return np.where(moves, np.asarray(divergence.curvature(implied)), 0.0)
 
 
@@ -173,7 +185,7 @@ def _centred(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> f
     low = max(float(y.min()), high - flow.divergence.supremum)
 
     def mean(shift: float) -> float:
-        """Of the ratios, NaN where the shift leaves the domain."""
+        """Of the ratios; infinite where the shift leaves the domain."""
         arguments = y - shift
         if not np.all(arguments <= flow.divergence.supremum):
             return math.inf
@@ -201,17 +213,17 @@ def _below_every_primal(flow: Flow, beta: float, offset: float, deviation: np.nd
     return dual < float(flow.rewards.min()) - beta * price * float(flow.law.sum()) - 1e-9 * scale
 
 
-def _projected(flow: Flow, system: "NormalEquations", y: np.ndarray) -> Float64[np.ndarray, " M"]:
+def _projected(flow: Flow, system: NormalEquations, y: np.ndarray) -> Float64[np.ndarray, " M"]:
     """The ratios at y, moved along the linearised flow equation until what they lack is rounding.
 
     Floats of size |V| / beta near y cannot hold y well enough; ratios can hold the flow to the last digit.
     """
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
-    ratio = np.asarray(divergence.ratio(np.minimum(y, divergence.supremum * (1.0 - 4.0 * UNIT_ROUNDOFF))))
-    weights = flow.law * _curvature(flow, ratio, y)
+    ratio = np.asarray(divergence.ratio(y))
     slope = _curvature(flow, ratio, y)
-    if not np.all(np.isfinite(weights)) or not np.all(np.isfinite(ratio)):
-        return ratio
+    weights = flow.law * slope
+    if not (np.isfinite(weights).all() and np.isfinite(ratio).all()):
+        return np.where(np.isfinite(ratio), ratio, 1.0)  # a run that broke down: any occupancy will do
     missing = flow.residual(flow.law * ratio)
     for _ in range(4):
         moved = np.clip(ratio + slope * flow.forward(system.solve(weights, -missing, 1e-6)), 0.0, cap)
@@ -223,68 +235,3 @@ def _projected(flow: Flow, system: "NormalEquations", y: np.ndarray) -> Float64[
         if gain > 0.25:
             break
     return ratio
-
-
-class NormalEquations:
-    """Solves `B^T diag(weights) B x = right`, scaled to a unit diagonal; remembers once conjugate gradients fail."""
-
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
-        self._direct = flow.starts_direct
-
-    @property
-    def method(self) -> str:
-        """How the last system was solved."""
-        if not self._direct:
-            return "conjugate gradients"
-        return "sparse factors" if self._flow.is_local else "Cholesky factors"
-
-    def solve(
-        self, weights: Float64[np.ndarray, " M"], right: Float64[np.ndarray, " N"], tolerance: float
-    ) -> Float64[np.ndarray, " N"]:
-        """The solution; with conjugate gradients, to `tolerance` in the scaled residual or as far as they come."""
-        scale = 1.0 / np.sqrt(np.maximum(self._flow.diagonal(weights), _TINY))
-        if not self._direct:
-            limit = _SHORT if self._flow.initial.size <= _LONG else _LONG
-            result, done = self._iterate(weights, scale, right, tolerance, limit)
-            if done or not self._flow.may_be_direct:
-                return result
-            self._direct = True
-        jitter = 16.0 * UNIT_ROUNDOFF
-        while jitter < 1.0:
-            try:
-                return scale * self._factored(weights, scale, jitter)(scale * right)
-            except (linalg.LinAlgError, RuntimeError, ValueError):
-                jitter *= 1e3  # not positive definite to rounding
-        return np.full_like(right, np.nan)
-
-    def _iterate(
-        self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray, tolerance: float, limit: int
-    ) -> tuple[np.ndarray, bool]:
-        flow, result = self._flow, np.zeros_like(right)
-        residual = scale * right
-        direction, size = residual.copy(), float(residual @ residual)
-        goal = tolerance**2 * size
-        for _ in range(limit):
-            if size <= goal:
-                return scale * result, True
-            image = scale * flow.adjoint(weights * flow.forward(scale * direction))
-            curved = float(direction @ image)
-            if not curved > 0.0:
-                break
-            length = size / curved
-            result += length * direction
-            residual -= length * image
-            size, before = float(residual @ residual), size
-            direction = residual + (size / before) * direction
-        return scale * result, False
-
-    def _factored(self, weights: np.ndarray, scale: np.ndarray, jitter: float):
-        matrix = self._flow.gram(weights, scale)
-        if isinstance(matrix, np.ndarray):
-            matrix.flat[:: len(matrix) + 1] += jitter
-            factors = linalg.cho_factor(matrix, lower=True, overwrite_a=True)
-            return lambda right: linalg.cho_solve(factors, right)
-        shifted = sparse.csc_array(matrix + jitter * sparse.eye_array(matrix.shape[0]))
-        options = {"SymmetricMode": True}
-        return sparse_linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options).solve

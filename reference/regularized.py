@@ -8,14 +8,14 @@ occupancies without mass where D has none. It is what ROER is about. Its dual
 
     minimise   (1 - gamma) E_{mu0} V + beta E_D f*(delta_V / beta),       delta_V = r + gamma P V - V              (2)
 
-has the same value, and d*/D = (f*)'(delta_V / beta) at its optimum: the *occupancy ratio* is a function of the TD error.
-It corrects states and actions, which the conditional ratio of `reference.conditional` does not; and it satisfies (1),
-which the relaxed weights of `reference.weights` do not. The three are three types.
+has the same value, and at its optimum d*/D = (f*)'(delta_V / beta): the *occupancy ratio* is a function of the TD
+error. It corrects states and actions, which the ratio of `reference.conditional` does not; and it satisfies (1), which
+the weights of `reference.weights` do not. The three are three types.
 
 No multiplier for sum d = 1 is needed: (1) implies it, and a constant in V takes its place (OCC-02).
 
-`sampled_occupancy` solves (2) with the TD errors of single transitions inside f*, as sampled methods do. That is
-another problem: its agent chooses its luck (OCC-07).
+With the TD errors of single transitions inside f*, as sampled methods have them, (2) is another problem
+(`reference.sampled`).
 """
 
 import dataclasses
@@ -23,35 +23,36 @@ import math
 from importlib import import_module
 
 import numpy as np
-from jaxtyping import Float64, Int
-from scipy import sparse
+from jaxtyping import Float64
 
 from reference.certify import split
 from reference.checks import check_policy
 from reference.divergence import KL, Divergence
-from reference.feasibility import InfeasibleFlow, Support, check_law, support
+from reference.feasibility import InfeasibleFlow, Support, support
 from reference.fixed_point import check_stopping
 from reference.flow import Flow, flow_of
-from reference.flow_cap import smallest_cap
+from reference.flow_cap import cap_bound, smallest_cap
 from reference.flow_certificate import FlowBounds, certify_flow
 from reference.flow_newton import Iterate, minimise_dual
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.solution import Status
 
-__all__ = ["RegularizedOccupancy", "SampledOccupancy", "flow_bounds", "regularized_occupancy", "sampled_occupancy"]
+__all__ = ["RegularizedOccupancy", "flow_bounds", "regularized_occupancy"]
+
+_WARM = 10.0  # in ranges of the rewards: optimal occupancies are then close to the data's, and far from a cap
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RegularizedOccupancy:
     """Solution of the flow problem, enclosed from both sides.
 
-    * `occupancy` `(S, A)`: d, zero without data; `ratio` `(S, A)`: w = d/D, NaN without data; `policy` `(S, A)`: d given
-      the state, in states that d does not visit that of the data, or uniform.
+    * `occupancy` `(S, A)`: d, zero without data; `ratio` `(S, A)`: w = d/D, NaN without data.
+    * `policy` `(S, A)`: d given the state; in states that d does not visit that of the data, or uniform.
     * `values` `(S,)`: V, +inf in states that nothing reaches and -inf in states that must be avoided for lack of data
       (the dual is attained only in that limit, OCC-03); `td_error` `(S, A)`: delta_V, NaN where not available.
-    * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that of
-      `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
+    * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that
+      of `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
     * `flow_residual`: bound on the sum of |what d lacks of (1)|.
     * `status` says whether `gap` met the tolerance; `iterations` Newton steps were taken, by `method`.
     """
@@ -100,8 +101,8 @@ def regularized_occupancy(
 ) -> RegularizedOccupancy:
     """Solve the flow problem (1) and enclose its optimum (OCC-01, OCC-10).
 
-    `behavior` `(S, A)` is a law on all pairs, zero where there are no data; `divergence` is KL if not given. Iterates to
-    the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
+    `behavior` `(S, A)` is a law on all pairs, zero where there are no data; `divergence` is KL if not given. Iterates
+    to the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
 
     `InfeasibleFlow` (a ValueError) names the state that cannot be avoided without data, the pair that no occupancy
     charges where f(0) = inf, or the smallest cap that an occupancy can keep (OCC-03, OCC-04). ValueError for a behavior
@@ -111,9 +112,7 @@ def regularized_occupancy(
     check_stopping(tolerance, max_iterations)
     where, flow = _restricted(mdp, behavior, beta, divergence)
     found = minimise_dual(flow, max_iterations)
-    bounds = _certified(mdp, flow, found, tolerance)
-    if math.isinf(bounds.gap) and divergence.largest_ratio < math.inf:
-        _refuse_cap(mdp, behavior, divergence, found)
+    bounds = _certified(mdp, behavior, flow, found, tolerance, max_iterations)
     occupancy = np.zeros(mdp.rewards.size)
     occupancy[flow.pairs] = flow.law * found.ratio
     occupancy = occupancy.reshape(mdp.rewards.shape)
@@ -144,93 +143,6 @@ def regularized_occupancy(
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class SampledOccupancy:
-    """Solution of the dual with the TD errors of single transitions inside f*: an agent that chooses its luck (OCC-07).
-
-    * `problem`: the flow problem of the MDP whose actions are the transitions (a, s'), and its certificate; its dual is
-      that of the sampled TD errors, and `values` are its V.
-    * `state`, `action`, `next_state` `(N,)`: the transitions with data; `law` `(N,)`: D(s, a) P(s' | s, a);
-      `occupancy` `(N,)`, `ratio` `(N,)`, `td_error` `(N,)`: d(s, a, s'), d over the law, r + gamma V(s') - V(s).
-    """
-
-    problem: RegularizedOccupancy
-    state: Int[np.ndarray, " N"]
-    action: Int[np.ndarray, " N"]
-    next_state: Int[np.ndarray, " N"]
-    law: Float64[np.ndarray, " N"]
-    occupancy: Float64[np.ndarray, " N"]
-    ratio: Float64[np.ndarray, " N"]
-    td_error: Float64[np.ndarray, " N"]
-
-    @property
-    def values(self) -> Float64[np.ndarray, " S"]:
-        """V of the sampled dual."""
-        return self.problem.values
-
-    @property
-    def primal(self) -> float:
-        """Lower bound on the optimum of the sampled problem."""
-        return self.problem.primal
-
-    @property
-    def dual(self) -> float:
-        """Upper bound on the optimum of the sampled problem."""
-        return self.problem.dual
-
-    def __repr__(self) -> str:
-        return f"SampledOccupancy({self.law.size} transitions with data, {self.problem!r})"
-
-
-def sampled_occupancy(
-    mdp: MDP,
-    behavior: Float64[np.ndarray, "S A"],
-    beta: float,
-    divergence: Divergence | None = None,
-    tolerance: float = 1e-8,
-    max_iterations: int = 500,
-) -> SampledOccupancy:
-    """Minimise (1 - gamma) E_{mu0} V + beta E_{D P} f*((r + gamma V(s') - V(s)) / beta) (OCC-07).
-
-    Its primal runs over laws on (s, a, s') against D P: the flow problem of the MDP whose actions are its transitions,
-    with dynamics tilted towards good luck, P~ proportional to P e^(gamma V / beta) under KL. By Jensen its optimum is
-    never below that of `regularized_occupancy`; they agree where transitions are deterministic. D P and the product
-    are rounded once. Arguments and errors as in `regularized_occupancy`; states are the same, actions are not.
-    """
-    check_law(mdp, behavior)
-    rows = sparse.csr_array(mdp.matrix)
-    rows.eliminate_zeros()
-    moves = sparse.coo_array(sparse.csr_array(sparse.diags_array(behavior.ravel()) @ rows))
-    pair, target, law = moves.row, moves.col, moves.data
-    # Unavailable pairs and pairs without data are no transitions with data; a state keeps one action in any case.
-    state = pair // mdp.n_actions
-    rank = np.arange(state.size) - np.searchsorted(state, state)
-    width = int(rank.max()) + 1
-    available = np.zeros((mdp.n_states, width), dtype=np.bool_)
-    available[state, rank] = True
-    rewards = np.zeros((mdp.n_states, width))
-    rewards[state, rank] = mdp.rewards.ravel()[pair]
-    laws = np.zeros((mdp.n_states, width))
-    laws[state, rank] = law / math.fsum(law)
-    idle = np.flatnonzero(~available[:, 0])
-    available[idle, 0] = True
-    heads = np.concatenate([state * width + rank, idle * width])
-    tails = np.concatenate([target, idle])
-    transitions = sparse.csr_array((np.ones(heads.size), (heads, tails)), shape=(mdp.n_states * width, mdp.n_states))
-    lucky = MDP(transitions, rewards, mdp.discount, mdp.initial, available)
-    solved = regularized_occupancy(lucky, laws, beta, divergence, tolerance, max_iterations)
-    return SampledOccupancy(
-        problem=solved,
-        state=state,
-        action=pair % mdp.n_actions,
-        next_state=target,
-        law=laws[state, rank],
-        occupancy=solved.occupancy[state, rank],
-        ratio=solved.ratio[state, rank],
-        td_error=solved.td_error[state, rank],
-    )
-
-
 def flow_bounds(
     mdp: MDP,
     behavior: Float64[np.ndarray, "S A"],
@@ -247,8 +159,11 @@ def flow_bounds(
     """
     _, flow = _restricted(mdp, behavior, beta, divergence)
     check_policy(policy, mdp.available)
-    if values.shape != (mdp.n_states,) or not np.isfinite(values[flow.states]).all():
-        raise ValueError(f"values has shape {values.shape}: expected (S,) = ({mdp.n_states},), finite where d can be.")
+    if values.shape != (mdp.n_states,):
+        raise ValueError(f"values has shape {values.shape}: expected (S,) = ({mdp.n_states},).")
+    bad = flow.states[~np.isfinite(values[flow.states])]
+    if bad.size:
+        raise ValueError(f"values[{bad[0]}] is {values[bad[0]]}: expected a finite number in states that d can visit.")
     offset, deviation, _ = split(values[flow.states])  # what splitting loses does not matter: any V gives a bound
     occupancy = occupancy_measure(mdp, policy)
     inside = occupancy.ravel()[flow.pairs]
@@ -262,38 +177,80 @@ def _restricted(
     mdp: MDP, behavior: Float64[np.ndarray, "S A"], beta: float, divergence: Divergence
 ) -> tuple[Support, Flow]:
     if not (np.isfinite(beta) and beta > 0.0):
-        raise ValueError(f"beta is {beta!r}: expected a finite temperature > 0 (0 is a linear program: reference.solve)")
+        raise ValueError(
+            f"beta is {beta!r}: expected a finite temperature > 0 (0 is a linear program: reference.solve)"
+        )
     where = support(mdp, behavior, divergence)
     return where, flow_of(mdp, behavior, float(beta), divergence, where)
 
 
-def _certified(mdp: MDP, flow: Flow, found: Iterate, tolerance: float) -> FlowBounds:
-    """The best enclosure: from the ratios found or, at a cap, from a mixture with ratios well inside it."""
-    cap = flow.divergence.largest_ratio
+def _certified(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate, tolerance: float, max_iterations: int
+) -> FlowBounds:
+    """The enclosure from the ratios found; where rounding lifts them above a cap, from a mixture with lower ones.
+
+    Mixtures of occupancies are occupancies. Optima of a temperature far above the rewards usually lie well inside the
+    cap; the program for C_min finds the lowest ratios of all, and tells whether the cap can be kept.
+    """
     best = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * found.ratio, tolerance)
-    for exponent in (-46, -40, -32, -24) if cap < math.inf else ():
-        if best.gap <= tolerance:
-            break
-        share = 2.0**exponent
-        mixed = (1.0 - share) * found.ratio + share * np.minimum(found.interior, cap)
-        other = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * mixed, tolerance)
-        best = best._replace(primal=max(best.primal, other.primal))
+    cap = flow.divergence.largest_ratio
+    if best.gap <= tolerance or cap == math.inf:
+        return best
+    if found.finished:
+        warm = dataclasses.replace(flow, beta=max(flow.beta, _WARM * float(np.ptp(flow.rewards))))
+        inside = minimise_dual(warm, max_iterations)
+        best = _mixed(mdp, flow, found, best, flow.law * inside.ratio, tolerance)
+    if math.isinf(best.gap):
+        lowest = _lowest_ratios(mdp, behavior, flow, found)
+        best = best if lowest is None else _mixed(mdp, flow, found, best, lowest, tolerance)
     return best
 
 
-def _refuse_cap(mdp: MDP, behavior: np.ndarray, divergence: Divergence, found: Iterate) -> None:
-    """Raise `InfeasibleFlow` if the cap is what prevents a solution."""
-    smallest, cap = smallest_cap(mdp, behavior), divergence.largest_ratio
-    if smallest.lower > cap:
+def _lowest_ratios(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate
+) -> Float64[np.ndarray, " M"] | None:
+    """An occupancy of the smallest largest ratio, None if HiGHS finds none; `InfeasibleFlow` if the cap is below it."""
+    try:
+        smallest = smallest_cap(mdp, behavior)
+    except RuntimeError:
+        # A dual without a minimum runs away along a V that proves as much: -V bounds C_min like any other.
+        values = np.zeros(mdp.n_states)
+        values[flow.states] = -(found.offset + found.deviation)
+        lower = cap_bound(mdp, behavior, values, support(mdp, behavior, KL()))
+        if lower > flow.divergence.largest_ratio:
+            _check_cap(flow.divergence, lower, math.inf)
+        return None
+    _check_cap(flow.divergence, smallest.lower, smallest.upper)
+    return smallest.occupancy.ravel()[flow.pairs]
+
+
+def _mixed(
+    mdp: MDP, flow: Flow, found: Iterate, best: FlowBounds, inside: Float64[np.ndarray, " M"], tolerance: float
+) -> FlowBounds:
+    """The best bounds from a little of `inside` in the occupancy found."""
+    for exponent in range(-48, -16, 4):
+        share = 2.0**exponent
+        mixed = (1.0 - share) * (flow.law * found.ratio) + share * inside
+        other = certify_flow(mdp, flow, found.offset, found.deviation, mixed, tolerance)
+        best = best._replace(primal=max(best.primal, other.primal))
+        if best.gap <= tolerance:
+            break
+    return best
+
+
+def _check_cap(divergence: Divergence, lower: float, upper: float) -> None:
+    """Raise `InfeasibleFlow` unless C_min, which lies in [lower, upper], is below the cap."""
+    cap = divergence.largest_ratio
+    if lower > cap:
         raise InfeasibleFlow(
             f"{divergence!r} is infeasible: every occupancy of this MDP has a ratio d/D of at least C_min = "
-            f"{smallest.lower:.6g} somewhere (certified by a linear program; at most {smallest.upper:.6g}), but the "
-            f"cap is {cap:.6g}. Raise the cap above C_min, or use a generator without one, such as KL()"
+            f"{lower:.6g} somewhere (certified by a linear program; at most {upper:.6g}), but the cap is {cap:.6g}. "
+            "Raise the cap above C_min, or use a generator without one, such as KL()"
         )
-    if smallest.upper >= cap or found.unbounded:
+    if upper >= cap:
         raise InfeasibleFlow(
-            f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep lies in "
-            f"[{smallest.lower!r}, {smallest.upper!r}], which the cap {cap!r} does not exceed. Raise the cap"
+            f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep, C_min, lies in "
+            f"[{lower!r}, {upper!r}], and the cap {cap!r} does not exceed it by more than rounding. Raise the cap"
         )
 
 

@@ -162,7 +162,7 @@ def action_labels(mdp: MDP) -> list[str]:
         for action in range(mdp.n_actions):
             usable = mdp.available[source, action]
             pairs = source[usable] * mdp.n_actions + action
-            moved = float(np.asarray(mdp.matrix[pairs, target[usable]]).sum())
+            moved = float(mdp.matrix[pairs, target[usable]].sum())
             drift[action] += moved * np.array([down, right])
     for action, (down, right) in enumerate(drift):
         if abs(down) != abs(right):

@@ -7,10 +7,10 @@ target T:
 
 as printed with sign = +1 (`printed_law`). The effective sample size grows with beta (ESS-02), so this is positive
 feedback: its fixed point is a saddle for every eta and rho, and beta runs to a bound and stays there (ESS-03, ESS-04).
-`stable_law` has sign = -1. With e = estimate/T - 1, x = log beta - log beta* and the elasticity s = d log S / d log beta
+`stable_law` has sign = -1. With e = estimate/T - 1, x = log beta - log beta* and the elasticity s = d log S/d log beta
 at the fixed point,
 
-    (e, x)' = J (e, x),    J = [[1 - rho, rho s], [sign eta (1 - rho), 1 + sign eta rho s]],    det J = 1 - rho.      (1)
+    (e, x)' = J (e, x),    J = [[1 - rho, rho s], [sign eta (1 - rho), 1 + sign eta rho s]],    det J = 1 - rho.     (1)
 
 It is stable iff the feedback is negative, sign s < 0, and 0 < eta |s| < 4/rho - 2; it rings (complex eigenvalues of
 modulus sqrt(1 - rho)) iff eta rho |s| lies between (1 - sqrt(1 - rho))^2 and (1 + sqrt(1 - rho))^2 (ESS-05). What
@@ -26,11 +26,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.special import rel_entr
 
 from reference.checks import check_policy
-from reference.divergence import KL
-from reference.temperature import perplexity
-from reference.weights import effective_sample_size as effective_sample_size
+from reference.concentration import perplexity
 
 Sign = Literal[-1, 1]
 PRINTED: Sign = 1
@@ -103,7 +102,9 @@ def eigenvalues(eta: float, rho: float, elasticity: float, sign: Sign) -> tuple[
     u = sign * eta * rho * elasticity
     root = cmath.sqrt(0.25 * (rho * rho + 2.0 * (2.0 - rho) * u + u * u))
     large = half + root if half >= 0.0 else half - root
-    return large, (half - root if half >= 0.0 else half + root) if root.imag else complex((1.0 - rho) / large)
+    if root.imag:
+        return large, large.conjugate()
+    return large, complex((1.0 - rho) / large) if large else 0j  # the product of the roots is 1 - rho
 
 
 def is_stable(eta: float, rho: float, elasticity: float, sign: Sign) -> bool:
@@ -198,11 +199,8 @@ def policy_kl(
     negative feedback.
     """
     _check_policies(states, policy, behavior_policy)
-    if np.any((policy > 0.0) & (behavior_policy == 0.0) & (states[:, None] > 0.0)):
-        return math.inf
-    taken = behavior_policy > 0.0
-    ratio = np.where(taken, policy / np.where(taken, behavior_policy, 1.0), 1.0)
-    return math.fsum((states[:, None] * behavior_policy * np.asarray(KL().f(ratio))).ravel())
+    visited = states > 0.0
+    return float(states[visited] @ rel_entr(policy, behavior_policy)[visited].sum(axis=1))
 
 
 def _check_policies(states: np.ndarray, *policies: np.ndarray) -> None:

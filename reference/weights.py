@@ -39,7 +39,7 @@ class Weights:
     * `multiplier`: nu, in units of advantage/beta; at most `multiplier_error` from the exact one.
     * `weights_error`: bound on `max |weights - exact weights|` over the support.
     * `value`: objective of these weights; `dual`: upper bound on every objective. The optimum is within `gap` of both;
-      rounding errors are counted in `gap`, so it is never zero.
+      rounding errors are counted in `gap`, so it is zero only where nothing was rounded (equal advantages).
     * `effective_sample_fraction`: 1/E_D[w^2], in (0, 1]; `effective_sample_size`: that times the entries with data.
     """
 
@@ -98,7 +98,7 @@ def optimal_weights(advantage: Reals, behavior: Reals, beta: float, divergence: 
     reference_value = float(data.advantage[root.pivot])
     ratio = root.arguments.ratio(root.x)
     primal, dual, rounding = _certificate(root, ratio, data.beta)
-    shift = 2.0 * UNIT_ROUNDOFF * abs(reference_value)
+    shift = max(_lost(reference_value, primal), _lost(reference_value, dual))
     multiplier = reference_value / data.beta - root.pivot_argument
     spread = 4.0 * UNIT_ROUNDOFF * (abs(reference_value / data.beta) + abs(root.pivot_argument))
     weights = np.full(data.shape, np.nan)
@@ -113,7 +113,7 @@ def optimal_weights(advantage: Reals, behavior: Reals, beta: float, divergence: 
         weights_error=_ratio_error(root, ratio),
         value=reference_value + primal,
         dual=reference_value + dual,
-        gap=max(dual - primal, 0.0) + rounding + shift,
+        gap=(max(dual - primal, 0.0) + rounding + shift) * (1.0 + 8.0 * UNIT_ROUNDOFF),
     )
 
 
@@ -173,13 +173,18 @@ def _ratio_error(root: Root, ratio: Float64[np.ndarray, " N"]) -> float:
 
 
 def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> tuple[float, float, float]:
-    """Primal value, dual value and a bound on their rounding errors, all relative to the advantage of the pivot.
+    """Primal value, dual value and the larger of their rounding errors, all relative to the advantage of the pivot.
 
     Weak duality holds for any nu and any feasible w, so the two values, computed by different formulas (f and f*),
     enclose the optimum. The dual is taken at the nu found. The primal is taken at the ratios moved to mean one exactly:
     scaled down, or mixed with the cap (scaled up, where there is none), which keeps them in the domain of f.
+
+    With errors `e_P` and `e_D` of the computed values `P` and `D`, the optimum lies between `P - e_P` and `D + e_D`: it
+    is within `max(D - P, 0) + max(e_P, e_D)` of both, the larger of the errors and not their sum.
     """
     arguments, x, divergence = root.arguments, root.x, root.arguments.divergence
+    if not np.any(arguments.offsets):
+        return 0.0, 0.0, 0.0  # equal advantages: all ratios are one, and nothing was rounded
     advantage = arguments.offsets * beta
     argument, conjugate = arguments.at(x), arguments.conjugate(x)
     dual = beta * (arguments.mean(conjugate) - root.pivot_argument)
@@ -197,14 +202,24 @@ def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> t
     inside = np.clip(feasible, np.finfo(np.float64).tiny, cap * (1.0 - 2.0 * UNIT_ROUNDOFF))
     first = np.abs(advantage - beta * np.asarray(divergence.f_prime(inside)))
     second = UNIT_ROUNDOFF * beta * inside / np.asarray(divergence.curvature(inside)) * inside
-    per_entry = (
-        8.0 * UNIT_ROUNDOFF * (feasible * (first + np.abs(advantage)) + second)
-        + RELATIVE_ACCURACY * beta * (price + np.abs(conjugate))
+    # Four roundings more for the factor beta, the difference, the law and its mass.
+    accuracy = RELATIVE_ACCURACY + 4.0 * UNIT_ROUNDOFF
+    of_primal = 8.0 * UNIT_ROUNDOFF * (feasible * (first + np.abs(advantage)) + second) + accuracy * beta * price
+    of_dual = (
+        accuracy * beta * np.abs(conjugate)
         + 2.0 * beta * ratio * arguments.uncertainty(x)
         + 4.0 * UNIT_ROUNDOFF * beta * np.abs(np.where(ratio > 0.0, argument, 0.0)) * ratio
     )
-    sums = abs(dual) + abs(primal) + beta * abs(root.pivot_argument)
-    return primal, dual, arguments.mean(per_entry) + 4.0 * UNIT_ROUNDOFF * sums
+    primal_error = arguments.mean(of_primal) + 4.0 * UNIT_ROUNDOFF * abs(primal)
+    dual_error = arguments.mean(of_dual) + 4.0 * UNIT_ROUNDOFF * (abs(dual) + beta * abs(root.pivot_argument))
+    return primal, dual, max(primal_error, dual_error)
+
+
+def _lost(large: float, small: float) -> float:
+    """The rounding error of `large + small`, exactly (Knuth's TwoSum)."""
+    total = large + small
+    back = total - large
+    return abs((large - (total - back)) + (small - back))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
