@@ -5,17 +5,20 @@ import importlib.util
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from reference import figures, figures_ratios, planning, show
-from reference.commands import divergence_of, process_facts
+from reference.catalogue import PARAMETERS, takers
+from reference.commands import divergence_of, process_facts, process_of
 from reference.divergence import Divergence
 from reference.mdp import MDP
-from reference.output import page_width, report, write_plot
-from reference.ratios import behavior_of, three_ratios
+from reference.output import check_plot, page_width, report, waiting, write_plot
+from reference.ratios import Behavior, behavior_of, three_ratios
 from reference.regularized import regularized_occupancy
 from reference.sources import load_mdp, load_policy
 from reference.temperature import (
@@ -26,7 +29,7 @@ from reference.temperature import (
 )
 from reference.weights import optimal_weights
 
-__all__ = ["compare", "flow", "plot", "studio", "temperature"]
+__all__ = ["DRAWINGS", "compare", "flow", "plot", "studio", "temperature"]
 
 _TARGETS = {"ess": beta_for_effective_sample_fraction, "perplexity": beta_for_perplexity_fraction, "kl": beta_for_kl}
 _DECADES = 2  # of beta on either side of the one asked for, in a figure of concentration
@@ -34,9 +37,10 @@ _DECADES = 2  # of beta on either side of the one asked for, in a figure of conc
 
 def flow(arguments: argparse.Namespace) -> int:
     """The flow problem: the occupancy that trades reward against divergence from the data; 1 if the gap stayed open."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
-    solved = regularized_occupancy(mdp, behavior.law, arguments.beta, divergence_of(arguments))
+    mdp = process_of(arguments)
+    with waiting(f"solving the flow problem of {arguments.name}"):
+        behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
+        solved = regularized_occupancy(mdp, behavior.law, arguments.beta, divergence_of(arguments))
     reward = math.fsum((solved.occupancy * mdp.rewards).ravel())
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_occupancy(mdp, solved.occupancy, ax))
     facts = {
@@ -57,14 +61,11 @@ def flow(arguments: argparse.Namespace) -> int:
 
 def temperature(arguments: argparse.Namespace) -> int:
     """The beta at which the weights of the behavior's data are as concentrated as asked."""
-    asked = {name: getattr(arguments, name) for name in _TARGETS if getattr(arguments, name) is not None}
-    if len(asked) != 1:
-        raise ValueError(f"expected exactly one of --ess, --perplexity and --kl, saw {len(asked)}")
-    ((name, target),) = asked.items()
-    mdp = load_mdp(arguments.name, arguments.discount)
-    behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
-    divergence = divergence_of(arguments)
-    found: Temperature = _TARGETS[name](behavior.advantage, behavior.law, target, divergence)
+    ((name, target),) = ((name, value) for name in _TARGETS if (value := getattr(arguments, name)) is not None)
+    mdp, divergence = process_of(arguments), divergence_of(arguments)
+    with waiting(f"looking for the temperature on {arguments.name}"):
+        behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
+        found: Temperature = _TARGETS[name](behavior.advantage, behavior.law, target, divergence)
     betas = np.geomspace(found.beta * 10.0**-_DECADES, found.beta * 10.0**_DECADES, 120)
     write_plot(
         arguments.plot, figures.size_for(None),
@@ -79,16 +80,14 @@ def temperature(arguments: argparse.Namespace) -> int:
         f"beta {found.beta:.12g}, every exact solution in [{found.low:.17g}, {found.high:.17g}]",
         f"{found.signal} {found.achieved:.12g} there, within {found.achieved_error:.1e}",
     ]
-    panels = show.describe(found.weights, mdp, limit=arguments.limit, advantage=behavior.advantage)
+    panels = show.describe(found, mdp, limit=arguments.limit, advantage=behavior.advantage)
     report(f"{arguments.name}: {mdp!r}", facts, lines, panels, as_json=arguments.json)
     return 0
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Two policies, several divergences, or the three ratios of one divergence."""
-    if arguments.policies and arguments.divergences:
-        raise ValueError("expected --policies or --divergences, saw both: compare one thing at a time")
-    mdp = load_mdp(arguments.name, arguments.discount)
+    mdp = process_of(arguments)
     if arguments.policies:
         return _compare_policies(arguments, mdp)
     if arguments.divergences:
@@ -97,10 +96,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _compare_policies(arguments: argparse.Namespace, mdp: MDP) -> int:
-    first, second = (
-        behavior_of(mdp, planning.solve(mdp).policy if name == "optimal" else load_policy(name, mdp))
-        for name in arguments.policies
-    )
+    first, second = (behavior_of(mdp, load_policy(name, mdp)) for name in arguments.policies)
     gain = second.evaluation.values - first.evaluation.values
     error = first.evaluation.error_bound + second.evaluation.error_bound
     starts = [float(mdp.initial @ behavior.evaluation.values) for behavior in (first, second)]
@@ -119,29 +115,41 @@ def _compare_policies(arguments: argparse.Namespace, mdp: MDP) -> int:
         [str(int(state)), *(show.number(b.evaluation.values[state]) for b in (first, second)), show.number(gain[state])]
         for state in order
     ]
-    panel = show.Panel("values, largest differences first", rows, ["state", *arguments.policies, "difference"])
-    report(f"{arguments.name}: {mdp!r}", facts, lines, [panel], as_json=arguments.json)
+    panels = [show.Panel("values, largest differences first", rows, ["state", *arguments.policies, "difference"])]
+    if mdp.grid is not None:
+        panels.insert(0, show.grid_of_values(mdp, gain, "what the second gains", page_width()))
+    write_plot(
+        arguments.plot, figures.size_for(mdp),
+        lambda ax: figures.plot_states(mdp, gain, "gain in value", ax).set_title(" to ".join(arguments.policies)),
+    )  # fmt: skip
+    report(f"{arguments.name}: {mdp!r}", facts, lines, panels, as_json=arguments.json)
     return 0
 
 
 def _compare_divergences(arguments: argparse.Namespace, mdp: MDP) -> int:
     behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
     divergences = [divergence_of(arguments, name) for name in arguments.divergences]
+    for parameter in PARAMETERS:
+        if getattr(arguments, parameter) is not None and not set(takers(parameter)) & set(arguments.divergences):
+            raise ValueError(
+                f"--{parameter}: no divergence here takes a {parameter}, only {', '.join(takers(parameter))}"
+            )
     solved = [optimal_weights(behavior.advantage, behavior.law, arguments.beta, each) for each in divergences]
     write_plot(
         arguments.plot, figures.size_for(None),
         lambda ax: figures_ratios.plot_weight_curves(behavior, arguments.beta, divergences, ax),
     )  # fmt: skip
-    columns = ("divergence", "multiplier", "value", "gap", "effective share", "smallest w", "largest w")
     records = [
         {
             "divergence": repr(each.divergence), "multiplier": each.multiplier, "value": each.value, "gap": each.gap,
-            "effective share": each.effective_sample_fraction, "smallest w": float(np.nanmin(each.weights)),
-            "largest w": float(np.nanmax(each.weights)),
+            "effective_sample_fraction": each.effective_sample_fraction,
+            "smallest_weight": float(np.nanmin(each.weights)), "largest_weight": float(np.nanmax(each.weights)),
+            "weights": each.weights,
         }
         for each in solved
     ]  # fmt: skip
-    rows = [[str(r["divergence"]), *(show.number(r[name]) for name in columns[1:])] for r in records]
+    columns = ("divergence", "ν", "value", "gap", "1 / E w²", "min w", "max w")
+    rows = [[str(text), *(show.number(x, 5) for x in numbers)] for text, *numbers, _ in map(dict.values, records)]
     facts = {**process_facts(arguments, mdp), "beta": arguments.beta, "divergences": records}
     panel = show.Panel(f"optimal weights at beta {arguments.beta:g}", rows, columns)
     report(f"{arguments.name}: {mdp!r}", facts, [], [panel], as_json=arguments.json)
@@ -174,28 +182,50 @@ def _compare_ratios(arguments: argparse.Namespace, mdp: MDP) -> int:
     return 0
 
 
+class _Case(NamedTuple):
+    """What a figure may need; nothing is computed before it is asked for."""
+
+    mdp: MDP
+    policy: Float64[np.ndarray, "S A"]
+    divergence: Divergence
+    beta: float
+
+    @property
+    def behavior(self) -> Behavior:
+        return behavior_of(self.mdp, self.policy)
+
+    @property
+    def betas(self) -> Float64[np.ndarray, " N"]:
+        return np.geomspace(self.beta * 10.0**-_DECADES, self.beta * 10.0**_DECADES, 120)
+
+
+DRAWINGS: dict[str, Callable[[_Case, Any], Any]] = {
+    "values": lambda case, ax: figures.plot_solution(case.mdp, planning.solve(case.mdp), ax),
+    "occupancy": lambda case, ax: figures.plot_occupancy(case.mdp, case.behavior.law, ax),
+    "weights": lambda case, ax: figures_ratios.plot_weight_curves(case.behavior, case.beta, [case.divergence], ax),
+    "ratios": lambda case, ax: figures_ratios.plot_ratios(
+        case.mdp, three_ratios(case.mdp, case.policy, case.beta, case.divergence), ax
+    ),
+    "concentration": lambda case, ax: figures_ratios.plot_concentration(
+        case.behavior, case.betas, [case.divergence], ax
+    ),
+}
+"""What `plot --show` draws."""
+
+_MAPS = ("values", "occupancy")  # on the grid, if there is one
+
+
 def plot(arguments: argparse.Namespace) -> int:
     """One figure, of what `--show` names."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    policy = load_policy(arguments.behavior, mdp)
-    divergence, beta = divergence_of(arguments), arguments.beta
-    inches = figures.size_for(mdp if arguments.show in ("values", "occupancy") else None)
-    write_plot(arguments.file, inches, lambda ax: _draw(arguments.show, mdp, policy, divergence, beta, ax))
-    print(f"{arguments.file}: {arguments.show} of {arguments.name}")
+    check_plot(Path(arguments.file))
+    mdp = process_of(arguments)
+    with waiting(f"drawing {arguments.name}"):
+        case = _Case(mdp, load_policy(arguments.behavior, mdp), divergence_of(arguments), arguments.beta)
+        inches = figures.size_for(mdp if arguments.show in _MAPS else None)
+        write_plot(arguments.file, inches, lambda ax: DRAWINGS[arguments.show](case, ax))
+    facts = {**process_facts(arguments, mdp), "file": arguments.file, "show": arguments.show}
+    report(f"{arguments.file}: {arguments.show} of {arguments.name}", facts, [], [], as_json=arguments.json)
     return 0
-
-
-def _draw(what: str, mdp: MDP, policy: np.ndarray, divergence: Divergence, beta: float, ax: Any) -> Any:
-    behavior = behavior_of(mdp, policy)
-    betas = np.geomspace(beta * 10.0**-_DECADES, beta * 10.0**_DECADES, 120)
-    drawings = {
-        "values": lambda: figures.plot_solution(mdp, planning.solve(mdp), ax),
-        "occupancy": lambda: figures.plot_occupancy(mdp, behavior.law, ax),
-        "weights": lambda: figures_ratios.plot_weight_curves(behavior, beta, [divergence], ax),
-        "ratios": lambda: figures_ratios.plot_ratios(mdp, three_ratios(mdp, policy, beta, divergence), ax),
-        "concentration": lambda: figures_ratios.plot_concentration(behavior, betas, [divergence], ax),
-    }
-    return drawings[what]()
 
 
 def studio(arguments: argparse.Namespace) -> int:

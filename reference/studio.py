@@ -14,7 +14,7 @@ with app.setup:
     import numpy as np
 
     from reference import figures, figures_ratios
-    from reference.divergence import KL, FermiDirac, JensenShannon
+    from reference.catalogue import divergence_menu
     from reference.planning import solve
     from reference.ratios import three_ratios
     from reference.sources import load_mdp, uniform_policy
@@ -23,20 +23,32 @@ with app.setup:
     from reference.weights import optimal_weights
 
     PROCESSES = ("gridworld:4,5", "cliff:3,6", "chain:8", "garnet:12,3,3,0", "recycling-robot")
-    DIVERGENCES = {
-        "KL": KL(),
-        "Jensen-Shannon": JensenShannon(),
-        "Fermi-Dirac, cap 2": FermiDirac(2.0),
-        "Fermi-Dirac, cap 4": FermiDirac(4.0),
-    }
+    DIVERGENCES = divergence_menu()
+    BESIDE = ("kl", "js")  # drawn with the chosen one, for comparison
+    CURVES = (5.2, 3.5)  # inches: two beside each other on a page
+    MAP = 0.47  # of the size that a map has on a page of its own
     STEPS = 160  # of a feedback law
 
 
 @app.function
-def drawn(inches, draw):
-    """The figure that `draw(ax)` makes."""
+def compared(chosen):
+    """The chosen generator, and those that are always drawn with it."""
+    return list(dict.fromkeys([chosen, *(DIVERGENCES[label] for label in BESIDE)]))
+
+
+@app.function
+def effective_share(law, ratio):
+    """`1 / E w^2`, the effective share of the data (ESS-01)."""
+    return 1.0 / float(np.nansum(law * ratio**2))
+
+
+@app.function
+def drawn(inches, draw, title=None):
+    """The figure that `draw(ax)` makes, under a title of its own if there is one."""
     made, ax = figures_ratios.figure(inches)
     draw(ax)
+    if title is not None:
+        ax.set_title(title)
     return mo.as_html(made)
 
 
@@ -57,7 +69,7 @@ def _():
     _named = mo.cli_args().get("process")
     _choices = list(dict.fromkeys([*([str(_named)] if _named else []), *PROCESSES]))
     process = mo.ui.dropdown(_choices, value=_choices[0], label="process", allow_select_none=False)
-    divergence = mo.ui.dropdown(DIVERGENCES, value="KL", label="divergence", allow_select_none=False)
+    divergence = mo.ui.dropdown(DIVERGENCES, value=next(iter(DIVERGENCES)), label="divergence", allow_select_none=False)
     discount = mo.ui.slider(0.0, 0.99, 0.01, value=0.9, label="discount γ", show_value=True)
     greediness = mo.ui.slider(0.0, 0.95, 0.05, value=0.5, label="optimal share of the behavior", show_value=True)
     log_beta = mo.ui.slider(-2.0, 2.0, 0.05, value=-0.5, label="log10 of β", show_value=True)
@@ -71,7 +83,12 @@ def _(discount, divergence, greediness, log_beta, process):
     optimal = solve(mdp)
     beta = 10.0**log_beta.value
     _mixed = greediness.value * optimal.policy + (1.0 - greediness.value) * uniform_policy(mdp)
-    ratios = three_ratios(mdp, _mixed / _mixed.sum(axis=1, keepdims=True), beta, divergence.value)
+    _said = ""
+    try:
+        ratios = three_ratios(mdp, _mixed / _mixed.sum(axis=1, keepdims=True), beta, divergence.value)
+    except ValueError as _error:  # what the solvers refuse, they refuse in words
+        ratios, _said = None, str(_error)
+    mo.stop(ratios is None, mo.callout(mo.md(f"**No answer for this choice.** {_said}"), kind="warn"))
     return beta, mdp, optimal, ratios
 
 
@@ -79,17 +96,23 @@ def _(discount, divergence, greediness, log_beta, process):
 def _(beta, mdp, optimal, ratios):
     _start = float(mdp.initial @ optimal.values)
     _behavior = float(mdp.initial @ ratios.behavior.evaluation.values)
-    _flow, _relaxed = ratios.occupancy, ratios.relaxed
-    _spread = float(np.nansum(ratios.behavior.law * _flow.ratio**2))
+    _flow, _relaxed, _law = ratios.occupancy, ratios.relaxed, ratios.behavior.law
+    _shares = {
+        "relaxed": _relaxed.effective_sample_fraction,
+        "conditional": effective_share(_law, ratios.conditional.ratio),
+        "occupancy": effective_share(_law, _flow.ratio),
+    }
     mo.hstack(
         [
-            mo.stat(f"{_start:.4f}", label="optimal value", caption=f"error ≤ {optimal.error_bound:.0e}"),
-            mo.stat(f"{_behavior:.4f}", label="value of the behavior"),
-            mo.stat(f"{beta:.3g}", label="β"),
-            mo.stat(f"{_relaxed.effective_sample_fraction:.4f}", label="effective share, relaxed", caption="1 / E w²"),
-            mo.stat(f"{1.0 / _spread:.4f}", label="effective share, occupancy", caption="1 / E w²"),
-            mo.stat(f"{_relaxed.multiplier:.4f}", label="multiplier ν", caption=f"± {_relaxed.multiplier_error:.0e}"),
-            mo.stat(f"{_flow.dual:.4f}", label="regularised optimum", caption=f"gap ≤ {_flow.gap:.0e}"),
+            mo.stat(f"{_start:.5f}", label="optimal value", caption=f"error ≤ {optimal.error_bound:.0e}"),
+            mo.stat(f"{_behavior:.5f}", label="value of the behavior"),
+            mo.stat(f"{beta:.4g}", label="β"),
+            *[
+                mo.stat(f"{share:.5f}", label=f"effective share, {name}", caption="ESS/n = 1 / E w²")
+                for name, share in _shares.items()
+            ],
+            mo.stat(f"{_relaxed.multiplier:.5f}", label="multiplier ν", caption=f"± {_relaxed.multiplier_error:.0e}"),
+            mo.stat(f"{_flow.dual:.5f}", label="regularised optimum", caption=f"gap ≤ {_flow.gap:.0e}"),
         ],
         wrap=True,
         justify="start",
@@ -99,21 +122,13 @@ def _(beta, mdp, optimal, ratios):
 
 @app.cell(hide_code=True)
 def _(mdp, optimal, ratios):
-    _size = tuple(0.62 * side for side in figures.size_for(mdp))
+    _size = tuple(MAP * side for side in figures.size_for(mdp))
     mo.hstack(
         [
-            mo.vstack([mo.md("**optimal values**"), drawn(_size, lambda ax: figures.plot_solution(mdp, optimal, ax))]),
-            mo.vstack(
-                [
-                    mo.md("**occupancy of the behavior**"),
-                    drawn(_size, lambda ax: figures.plot_occupancy(mdp, ratios.behavior.law, ax)),
-                ]
-            ),
-            mo.vstack(
-                [
-                    mo.md("**regularised occupancy**"),
-                    drawn(_size, lambda ax: figures.plot_occupancy(mdp, ratios.occupancy.occupancy, ax)),
-                ]
+            drawn(_size, lambda ax: figures.plot_solution(mdp, optimal, ax), "optimal values"),
+            drawn(_size, lambda ax: figures.plot_occupancy(mdp, ratios.behavior.law, ax), "behavior"),
+            drawn(
+                _size, lambda ax: figures.plot_occupancy(mdp, ratios.occupancy.occupancy, ax), "regularised occupancy"
             ),
         ],
         wrap=True,
@@ -123,13 +138,13 @@ def _(mdp, optimal, ratios):
 
 
 @app.cell(hide_code=True)
-def _(beta, mdp, ratios):
+def _(beta, divergence, mdp, ratios):
     mo.hstack(
         [
-            drawn((6.2, 3.8), lambda ax: figures_ratios.plot_ratios(mdp, ratios, ax)),
+            drawn(CURVES, lambda ax: figures_ratios.plot_ratios(mdp, ratios, ax)),
             drawn(
-                (6.2, 3.8),
-                lambda ax: figures_ratios.plot_weight_curves(ratios.behavior, beta, list(DIVERGENCES.values())[:3], ax),
+                CURVES,
+                lambda ax: figures_ratios.plot_weight_curves(ratios.behavior, beta, compared(divergence.value), ax),
             ),
         ],
         wrap=True,
@@ -179,12 +194,12 @@ def _(beta, divergence, eta, ratios, rho, target):
             mo.hstack(
                 [
                     drawn(
-                        (6.2, 3.6),
+                        CURVES,
                         lambda ax: figures_ratios.plot_feedback(_law, beta, _share, STEPS, exact_beta, ax),
                     ),
                     drawn(
-                        (6.2, 3.6),
-                        lambda ax: figures_ratios.plot_concentration(_data, _betas, list(DIVERGENCES.values())[:3], ax),
+                        CURVES,
+                        lambda ax: figures_ratios.plot_concentration(_data, _betas, compared(divergence.value), ax),
                     ),
                 ],
                 wrap=True,

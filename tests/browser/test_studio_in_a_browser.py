@@ -74,7 +74,7 @@ def test_sliders_recompute_and_nothing_leaves_the_machine(served):
         page.on(
             "request",
             lambda r: None if re.match(r"(https?|wss?)://127\.0\.0\.1|data:|blob:", r.url) else outside.append(r.url),
-        )  # noqa: E501
+        )
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(served)
         page.get_by_text("regularised optimum").first.wait_for(timeout=PATIENCE)
