@@ -8,7 +8,7 @@ import numpy as np
 from reference import planning, show
 from reference.certificate import certify
 from reference.commands import process_facts, process_of
-from reference.exact import ExactSolution
+from reference.exact import ExactSolution, check_size
 from reference.mdp import MDP
 from reference.output import page_width, report, waiting
 from reference.rational import intended
@@ -28,6 +28,7 @@ def solve(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--exact has no tolerance, no solver to choose and no figure: leave out --{option}")
     mdp = process_of(arguments)
     process = intended(mdp) if arguments.intended else mdp
+    check_size(process, None)  # before anything that takes long
     with waiting(f"solving {arguments.name} exactly"):
         certificate = certify(process, planning.solve(mdp), exact=True)
     found = certificate.exact
