@@ -1,8 +1,11 @@
 """The commands of `python -m reference` on regularised problems: flow, temperature, compare, plot, studio."""
 
 import argparse
+import contextlib
 import importlib.util
 import math
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,4 +242,9 @@ def studio(arguments: argparse.Namespace) -> int:
     command += ["--port", str(arguments.port)] if arguments.port is not None else []
     command += ["--headless"] if arguments.headless else []
     command += ["--", "--process", arguments.name] if arguments.name is not None else []
-    return subprocess.call(command)
+    # The application is local: nothing asks the network for newer versions either.
+    with subprocess.Popen(command, env={**os.environ, "MARIMO_SKIP_UPDATE_CHECK": "1"}) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # no server outlives its command
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop; the server was told as well
+            server.wait()
+        return max(server.wait(), 0)

@@ -18,7 +18,7 @@ def run(**moved) -> dict:
     """The app's definitions after the controls in `moved` were set; the others stand where a user finds them."""
     controls = {
         "process": "gridworld:4,5",
-        "divergence": DIVERGENCES["KL"],
+        "divergence": DIVERGENCES["kl"],
         "discount": 0.9,
         "greediness": 0.5,
         "log_beta": -0.5,
@@ -45,20 +45,53 @@ def test_the_first_page(row):
 
 
 def test_the_divergence_reaches_the_weights():
-    names = ("KL", "Jensen-Shannon", "Fermi-Dirac, cap 2")
+    names = ("kl", "js", "fermi-dirac, cap 2")
     shares = {
         name: run(divergence=DIVERGENCES[name], process="garnet:12,3,3,0", log_beta=0.0)["ratios"]
         .relaxed.effective_sample_fraction
         for name in names
     }  # fmt: skip
     # at equal beta JS concentrates more than KL, whatever the advantages (JS-12)
-    assert shares["Jensen-Shannon"] < shares["KL"]
-    assert shares["Fermi-Dirac, cap 2"] > 0.5  # no weight above 2 and mean one: E w^2 < 2
+    assert shares["js"] < shares["kl"]
+    assert shares["fermi-dirac, cap 2"] > 0.5  # no weight above 2 and mean one: E w^2 < 2
 
 
 def test_every_process_in_the_list_opens():
     for name in PROCESSES:
         assert run(process=name)["ratios"].occupancy.converged, name
+
+
+@pytest.mark.parametrize("label", DIVERGENCES)
+def test_every_divergence_in_the_menu_gives_an_answer_or_says_why_not(label):
+    """A generator may refuse the law of this behavior; then no number is shown (OCC-03, OCC-04)."""
+    ratios = run(divergence=DIVERGENCES[label]).get("ratios")
+    assert ratios is None or ratios.relaxed.divergence == DIVERGENCES[label]
+    assert ratios is not None or label not in ("kl", "js", "fermi-dirac, cap 2")
+
+
+@pytest.mark.parametrize(
+    ("process", "ends"),
+    [
+        ("gridworld:4,5", {"discount": 0.0, "greediness": 0.95}),
+        ("cliff:3,6", {"discount": 0.99, "log_beta": -2.0}),
+        ("chain:8", {"discount": 0.0, "log_beta": 2.0}),
+        ("recycling-robot", {"greediness": 0.0, "target": 0.95, "rho": 1.0}),
+    ],
+)
+def test_ends_of_the_sliders(process, ends):
+    assert run(process=process, **ends)["ratios"].occupancy.converged
+
+
+def test_what_the_solvers_refuse_is_said_and_stops_what_rests_on_it(monkeypatch):
+    """The page keeps its words and controls; no number of an earlier choice stays."""
+
+    def refuse(*arguments):
+        raise ValueError("no occupancy keeps this cap")
+
+    monkeypatch.setattr("reference.studio.three_ratios", refuse)
+    shown = run()
+    assert shown.get("ratios") is None
+    assert shown.get("exact_beta") is None
 
 
 def test_beta_and_discount_reach_the_solvers():
