@@ -19,6 +19,8 @@ from reference.weights import optimal_weights, weights_at
 __all__ = ["plot_concentration", "plot_feedback", "plot_ratios", "plot_weight_curves"]
 
 _NAMED = 24  # pairs that still have room for a label each
+_LINEAR = 100.0  # a larger ratio is drawn on a logarithmic axis,
+_FLOOR = 1e-6  # which ends here: what is smaller is as good as zero
 _LAWS = (("as printed", printed_law, "C3"), ("sign reversed", stable_law, "C0"))
 
 
@@ -36,6 +38,7 @@ def plot_ratios(mdp: MDP, ratios: Ratios, ax: Any = None) -> Any:
         ax.plot(place, ratio.ravel()[order], marker, markersize=4, label=label)
     ax.axhline(1.0, linewidth=0.8, linestyle=":", color="grey")
     ax.set(xlabel="pairs with data, by occupancy ratio", ylabel="ratio w")
+    _scale(ax, float(np.nanmax([ratios.occupancy.ratio, ratios.conditional.ratio, ratios.relaxed.weights])))
     if len(order) <= _NAMED:
         names = pair_labels(mdp)
         ax.set_xticks(place, [names[pair] for pair in order], rotation=90, fontsize=7)
@@ -61,9 +64,17 @@ def plot_weight_curves(behavior: Behavior, beta: float, divergences: Sequence[Di
         ax.plot(grid, curve, linewidth=1, color=f"C{color}", label=label)
     ax.axhline(1.0, linewidth=0.8, linestyle=":", color="grey")
     ax.set(xlabel="advantage", ylabel="weight w")
+    _scale(ax, max(float(np.max(line.get_ydata())) for line in ax.lines))
     ax.legend()
     ax.set_title(f"optimal weights at β = {beta:g}")
     return ax
+
+
+def _scale(ax: Any, largest: float) -> None:
+    """A logarithmic axis where a few large ratios would press all others onto the axis."""
+    if largest > _LINEAR:
+        ax.set(yscale="log", ylim=(_FLOOR, 3.0 * largest))
+        ax.set_ylabel(f"{ax.get_ylabel()} (from {_FLOOR:g})")
 
 
 def plot_concentration(

@@ -28,7 +28,7 @@ with app.setup:
     DIVERGENCES = divergence_menu()
     BESIDE = ("kl", "js")  # drawn with the chosen one, for comparison
     CURVES = (5.2, 3.5)  # inches: two beside each other on a page
-    MAP = 0.47  # of the size that a map has on a page of its own
+    MAP = 3.4  # inches: three beside each other
     STEPS = 80  # of a feedback law
 
 
@@ -124,7 +124,8 @@ def _(beta, mdp, optimal, ratios):
 
 @app.cell(hide_code=True)
 def _(mdp, optimal, ratios):
-    _size = tuple(MAP * side for side in figures.size_for(mdp))
+    _width, _height = figures.size_for(mdp)
+    _size = (MAP, max(MAP * _height / _width, 1.5))
     mo.hstack(
         [
             drawn(_size, lambda ax: figures.plot_solution(mdp, optimal, ax), "optimal values"),

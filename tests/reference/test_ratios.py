@@ -8,7 +8,7 @@ from reference import figures_ratios
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.library import chain, garnet, gridworld
 from reference.ratios import behavior_of, three_ratios
-from reference.sources import uniform_policy
+from reference.sources import load_mdp, uniform_policy
 from reference.temperature import beta_for_effective_sample_fraction
 from reference.temperature_feedback import FeedbackLaw, printed_law, stable_law
 from reference.weights import optimal_weights
@@ -81,6 +81,17 @@ def test_weight_curves_pass_through_the_weights(beta):
         heights = np.asarray(curve.get_ydata())
         assert np.isfinite(heights).all()
         assert (np.diff(heights) >= 0.0).all()
+
+
+def test_a_few_large_ratios_do_not_hide_the_others():
+    behavior = behavior_of(MDP, uniform_policy(MDP))
+    mild, steep = (figures_ratios.plot_weight_curves(behavior, beta, [KL()], axes()) for beta in (100.0, 1e-4))
+    assert mild.get_yscale() == "linear"
+    largest = optimal_weights(behavior.advantage, behavior.law, 1e-4).weights
+    assert (steep.get_yscale() == "log") == (np.nanmax(largest) > 100.0)
+    cliff = load_mdp("cliff:4,12")
+    ax = figures_ratios.plot_ratios(cliff, three_ratios(cliff, uniform_policy(cliff), 1.0), axes())
+    assert ax.get_yscale() == "log"
 
 
 def test_the_effective_share_is_drawn_as_the_library_has_it():
