@@ -233,10 +233,10 @@ def plot(arguments: argparse.Namespace) -> int:
 
 def studio(arguments: argparse.Namespace) -> int:
     """Serve the marimo application until it is interrupted."""
-    if importlib.util.find_spec("marimo") is None:
-        raise ModuleNotFoundError('the studio needs marimo, which is not installed: pip install "roer[studio]"')
     if arguments.name is not None:
         load_mdp(arguments.name)  # a wrong name is one clear line here, not a traceback in the browser
+    if importlib.util.find_spec("marimo") is None:
+        raise ModuleNotFoundError('the studio needs marimo, which is not installed: pip install "roer[studio]"')
     notebook = Path(__file__).with_name("studio.py")
     command = [sys.executable, "-m", "marimo", "--yes", "run", str(notebook), "--host", "127.0.0.1"]
     command += ["--port", str(arguments.port)] if arguments.port is not None else []

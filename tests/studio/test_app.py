@@ -88,7 +88,7 @@ def test_what_the_solvers_refuse_is_said_and_stops_what_rests_on_it(monkeypatch)
     def refuse(*arguments):
         raise ValueError("no occupancy keeps this cap")
 
-    monkeypatch.setattr("reference.studio.three_ratios", refuse)
+    monkeypatch.setattr("reference.ratios.three_ratios", refuse)
     shown = run()
     assert shown.get("ratios") is None
     assert shown.get("exact_beta") is None
