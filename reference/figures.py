@@ -24,8 +24,7 @@ def plot_solution(mdp: MDP, solution: Solution, ax: Any = None) -> Any:
     if mdp.grid is None:
         states = np.arange(mdp.n_states)
         ax.errorbar(states, solution.values, yerr=solution.error_bound, fmt=".", markersize=4, linewidth=0.8)
-        ax.set(xlabel="state", ylabel="value")
-        ax.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(integer=True))
+        _state_axis(ax, "value")
     else:
         _heat_map(ax, mdp, solution.values, policy_cells(mdp, solution.policy), "value")
     ax.set_title(f"{solution.solver}, error ≤ {solution.error_bound:.1e}")
@@ -38,7 +37,7 @@ def plot_occupancy(mdp: MDP, occupancy: Float64[np.ndarray, "S A"], ax: Any = No
     visits = occupancy.sum(axis=1)
     if mdp.grid is None:
         ax.bar(np.arange(mdp.n_states), visits, width=0.9)
-        ax.set(xlabel="state", ylabel="discounted occupancy")
+        _state_axis(ax, "discounted occupancy")
     else:
         # A goal that is never left takes most of the mass: on a square root the way there shows as well.
         norm = require("matplotlib.colors").PowerNorm(0.5, vmin=0.0)
@@ -52,7 +51,7 @@ def plot_states(mdp: MDP, values: Float64[np.ndarray, " S"], label: str, ax: Any
     ax = axes_or_new(ax)
     if mdp.grid is None:
         ax.bar(np.arange(mdp.n_states), values, width=0.9)
-        ax.set(xlabel="state", ylabel=label)
+        _state_axis(ax, label)
     else:
         _heat_map(ax, mdp, values, [number(value, 2) for value in values], label)
     return ax
@@ -81,6 +80,11 @@ def plot_weights(weights: Weights, advantage: Float64[np.ndarray, "..."], ax: An
     share = f"effective share of the data {weights.effective_sample_fraction:.3g}"
     ax.set_title(f"{weights.divergence!r}, β = {weights.beta:g}, ν = {weights.multiplier:.4g}, {share}")
     return ax
+
+
+def _state_axis(ax: Any, label: str) -> None:
+    ax.set(xlabel="state", ylabel=label)
+    ax.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(integer=True))
 
 
 def _inside(weights: Weights, high: float) -> float:
