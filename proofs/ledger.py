@@ -12,14 +12,18 @@ from proofs.claim import REGISTRY, SOURCES, Claim, Result
 #: A package says in its docstring which of its modules has which claim.
 CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
+    "ESS": "proofs.ess",
     "JS": "proofs.js",
-    "GUM": "proofs.gumbel",
+    "GUM": "proofs.gum",
+    "SAC": "proofs.sac",
 }
 
 TITLES: dict[str, str] = {
     "KL": "KL-regularised occupancy optimisation",
+    "ESS": "Adaptive beta from the effective sample size",
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "SAC": "Soft actor-critic",
 }
 
 
