@@ -91,6 +91,10 @@ from reference.planning import ValueIteration as ValueIteration
 from reference.planning import solve as solve
 from reference.rational import RationalMDP as RationalMDP
 from reference.rational import intended as intended
+from reference.ratios import Behavior as Behavior
+from reference.ratios import Ratios as Ratios
+from reference.ratios import behavior_of as behavior_of
+from reference.ratios import three_ratios as three_ratios
 from reference.regularized import RegularizedOccupancy as RegularizedOccupancy
 from reference.regularized import flow_bounds as flow_bounds
 from reference.regularized import regularized_occupancy as regularized_occupancy
