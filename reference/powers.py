@@ -184,7 +184,7 @@ class Power(Divergence):
     def _p(self) -> tuple[float, float]:
         """1/alpha as a float and its rounding error."""
         p = 1.0 / self.alpha
-        return p, (1.0 - math.fsum(_product(p, self.alpha))) / self.alpha
+        return p, math.fsum((1.0, *(-part for part in _product(p, self.alpha)))) / self.alpha
 
     def _f(self, w):
         # (p (w log w - w + 1) + w (w^p - 1 - p log w))/(1 + p): two terms that are never negative

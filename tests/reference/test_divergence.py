@@ -2,7 +2,7 @@
 
 import math
 
-import exact_weights as exact
+import exact_generators as exact
 import mpmath
 import numpy as np
 import pytest
