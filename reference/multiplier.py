@@ -54,11 +54,11 @@ class Arguments:
     def uncertainty(self, x: float) -> np.ndarray:
         """Bound on the error of `at(x)` that counts for ratios and conjugates, for an exact x.
 
-        One rounding each in A_i - A_pivot, the division and the sum, and the backward error of the generator; doubled
-        for second order and for the roundings of whoever adds it.
+        One rounding each in A_i - A_pivot, the division and the sum, one more for whoever adds the bound to `at(x)`;
+        and the backward error of the generator.
         """
-        rounding = UNIT_ROUNDOFF * (3.0 * np.abs(self.offsets) + abs(x))
-        return 2.0 * (rounding + self.divergence.argument_accuracy * np.abs(self.at(x)))
+        rounding = UNIT_ROUNDOFF * (4.0 * np.abs(self.offsets) + 2.0 * abs(x)) * (1.0 + 8.0 * UNIT_ROUNDOFF)
+        return rounding + self.divergence.argument_accuracy * np.abs(self.at(x))
 
     def ratio(self, x: float) -> np.ndarray:
         """w_i = (f*)'(y_i)."""
@@ -71,7 +71,7 @@ class Arguments:
 
     def enclosure(self, x: float) -> tuple[np.ndarray, np.ndarray]:
         """Proven bounds on the exact w_i: the ratio increases in y, so its ends are those of the argument."""
-        at, uncertainty, accuracy = self.at(x), self.uncertainty(x), 2.0 * self.divergence.accuracy
+        at, uncertainty, accuracy = self.at(x), self.uncertainty(x), self.divergence.accuracy + 4.0 * UNIT_ROUNDOFF
         ends = self._ratio(at - uncertainty), self._ratio(at + uncertainty)
         low, high = (ends[1], ends[0]) if self.from_pole else ends
         smallest, largest = self.divergence.smallest_ratio, self.divergence.largest_ratio
