@@ -50,8 +50,10 @@ class Config:
     """Generator of the experience weights; none is plain SAC, without value network and weights."""
     fermi_dirac_cap: float = 2.0
     """Largest ratio that the fermi-dirac divergence admits; above 1."""
-    beta: float = 4.0
-    """Temperature of the occupancy regulariser, in units of reward: small beta weighs experience more unevenly."""
+    beta: float = 16.0
+    """Temperature of the occupancy regulariser, in units of reward: small beta weighs experience more unevenly.
+
+    On HalfCheetah-v5 the published 4 learns at half the speed of sac over the first 1e5 steps, 16 at the same speed."""
     weight_rate: float = 0.01
     """Rate lambda in (0, 1] of the recursion w <- (1 - lambda) w + lambda ratio."""
     value_cap: float = 7.0

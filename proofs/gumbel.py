@@ -76,7 +76,7 @@ def gum_01(
         case.theorem("P", "Eq ≤ v ≤ max q", every(bounded(data) for data in family))
     except ValueError:
         case.theorem("P", "Eq ≤ v ≤ max q", False, "v is not the logarithm of a rational")
-    case.comparison("B", "reference.regularized.gumbel_value", under_test.gumbel_value())
+    case.comparison("B", "reference.conditional.gumbel_value", under_test.gumbel_value())
 
 
 @dataclasses.dataclass(frozen=True)

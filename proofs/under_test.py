@@ -63,13 +63,13 @@ def relaxed_weights(generator: Generator, divergence: str, bracket: Any, cap: fl
 
 @_shielded
 def gumbel_value() -> Answer:
-    """Whether `reference.regularized.gumbel_value` is the rounded exact soft value.
+    """Whether `reference.conditional.gumbel_value` is the rounded exact soft value.
 
     The bound counts its roundings: n + 6 units of the value and of the largest |q|.
     """
     import numpy as np
 
-    from reference.regularized import gumbel_value as theirs
+    from reference.conditional import gumbel_value as theirs
 
     law = _law()
     seen = float(np.ravel(theirs(np.array([_ADVANTAGE]), np.array([_BEHAVIOR]), _BETA))[0])

@@ -3,6 +3,7 @@
 Every message says what was seen, where, what was expected and what to do. Nothing is repaired here.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ class InvalidMDP(ValueError):
 
 def as_floats(value: Any, name: str, shape: str, ndim: int) -> np.ndarray:
     """A float64 copy of `value`, or `InvalidMDP`."""
+    if isinstance(value, np.ma.MaskedArray) or np.dtype(getattr(value, "dtype", np.float64)).kind == "c":
+        raise InvalidMDP(f"{name} is {_kind(value)}: expected plain float64 numbers of shape {shape}.")
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -25,6 +28,10 @@ def as_floats(value: Any, name: str, shape: str, ndim: int) -> np.ndarray:
     if array.ndim != ndim:
         raise InvalidMDP(f"{name} has shape {array.shape}: expected {shape}.")
     return array
+
+
+def _kind(value: Any) -> str:
+    return "a masked array" if isinstance(value, np.ma.MaskedArray) else f"of dtype {value.dtype}"
 
 
 def as_transitions(value: Any, n_states: int, n_actions: int) -> np.ndarray | sparse.csr_array:
@@ -47,7 +54,13 @@ def as_transitions(value: Any, n_states: int, n_actions: int) -> np.ndarray | sp
         raise InvalidMDP(
             f"sparse transitions has shape {value.shape}: expected (S*A, S) = {csr_shape} with row s*A + a, {because}."
         )
+    if value.dtype.kind not in "biuf":
+        raise InvalidMDP(f"sparse transitions is {_kind(value)}: expected float64 numbers of shape {csr_shape}.")
     matrix = sparse.csr_array(value, dtype=np.float64, copy=True)
+    try:
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise InvalidMDP(f"sparse transitions is no CSR matrix of shape {csr_shape}: {error}.") from error
     matrix.sum_duplicates()
     for part in (matrix.data, matrix.indices, matrix.indptr):
         part.setflags(write=False)
@@ -70,9 +83,12 @@ def as_availability(value: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "S A
     return array
 
 
-def as_discount(value: float) -> float:
+def as_discount(value: Any) -> float:
     """`discount` as a float in `[0, 1)`."""
-    discount = float(value)
+    try:
+        discount = float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidMDP(f"discount is {value!r}: expected a number, 0 <= discount < 1.") from error
     if not 0.0 <= discount < 1.0:
         raise InvalidMDP(
             f"discount is {discount!r}: expected 0 <= discount < 1. Undiscounted problems have no unique value in "
@@ -85,7 +101,10 @@ def as_grid(value: tuple[int, int] | None, n_states: int) -> tuple[int, int] | N
     """`grid` as `(rows, columns)` that fit into the states, or None."""
     if value is None:
         return None
-    rows, columns = value
+    try:
+        rows, columns = (operator.index(side) for side in value)
+    except (TypeError, ValueError) as error:
+        raise InvalidMDP(f"grid is {value!r}: expected two whole numbers (rows, columns).") from error
     if rows < 1 or columns < 1 or rows * columns > n_states:
         raise InvalidMDP(f"grid is {(rows, columns)}: expected rows * columns between 1 and {n_states} (the states).")
     return rows, columns

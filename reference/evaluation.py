@@ -45,7 +45,10 @@ def evaluate_policy(mdp: MDP, policy: Float64[np.ndarray, "S A"], alpha: float =
     found = evaluate(mdp, policy, alpha)
     bounds = certify.policy_bounds(mdp, policy, found.deviation, alpha, found.offset)
     values, error_bound = certify.join(found.offset, found.deviation, bounds)
-    return Solution(values, found.offset + found.local, policy, error_bound, Status.DIRECT, 1, "direct linear solve")
+    q = found.offset + found.local
+    return Solution(
+        values, q, policy, error_bound, Status.DIRECT, 1, "direct linear solve", found.offset, found.deviation
+    )
 
 
 def evaluate(mdp: MDP, policy: Float64[np.ndarray, "S A"], alpha: float = 0.0) -> Evaluation:

@@ -125,4 +125,4 @@ def solution(
         status = Status.ROUNDING_FLOOR
     q = found.offset + certify.lookahead(mdp, found.deviation, found.offset)
     policy = operator.policy(q - found.offset) if policy is None else policy
-    return Solution(values, q, policy, error_bound, status, iterations, solver)
+    return Solution(values, q, policy, error_bound, status, iterations, solver, found.offset, found.deviation)

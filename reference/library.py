@@ -1,23 +1,27 @@
-"""Decision processes to start from: textbook cases, random and regular families, and Gymnasium's toy text.
+"""Decision processes to start from: textbook cases, random and regular families, and what other libraries hold.
 
-`named()` are cases with exact answers (`reference.textbook`).
+`named()` are cases with exact answers (`reference.textbook`); `from_gymnasium`, `from_quantecon`, `from_storm` are
+those of `reference.interop`. A size that cannot fit is refused before anything is allocated.
 """
-
-import difflib
-import importlib
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from reference.interop.quantecon import from_quantecon as from_quantecon
+from reference.interop.storm import from_storm as from_storm
+from reference.interop.toy_text import from_gymnasium as from_gymnasium
+from reference.layout import DENSE_ENTRIES, laid_out, merged
 from reference.mdp import MDP
+from reference.memory import require_memory
 from reference.textbook import NamedMDP as NamedMDP
 from reference.textbook import deterministic
 from reference.textbook import named as named
 
-_DENSE_ENTRIES = 1 << 20  # above this many entries (8 MiB) transitions are kept as CSR
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: Gymnasium's order in CliffWalking
+
+# Bytes for each pair at the peak of the construction (tracemalloc, NumPy 2.5 and SciPy 1.18), rounded up: lists of
+# Python numbers weigh more than the arrays that they become. A dense array is held four times while it is checked.
+_GARNET_BYTES, _GARNET_SUCCESSOR_BYTES, _GRIDWORLD_BYTES, _STEP_BYTES, _DENSE_BYTES = 256.0, 72.0, 768.0, 320.0, 36.0
 
 
 def garnet(
@@ -30,8 +34,13 @@ def garnet(
     """
     if not 1 <= branching <= n_states:
         raise ValueError(f"branching is {branching}: expected between 1 and n_states = {n_states}.")
+    if n_actions < 1:
+        raise ValueError(f"n_actions is {n_actions}: expected at least 1.")
     rng = np.random.default_rng(seed)
     pairs = n_states * n_actions
+    needed = pairs * (_GARNET_BYTES + branching * _GARNET_SUCCESSOR_BYTES)
+    needed += 0.0 if sparse_rows else pairs * n_states * _DENSE_BYTES
+    _require(f"garnet with {n_states} states, {n_actions} actions and {branching} successors", needed)
     columns = np.stack([np.sort(rng.choice(n_states, branching, replace=False)) for _ in range(pairs)])
     cuts = np.sort(rng.random((pairs, branching - 1)), axis=1)
     gaps = np.diff(np.pad(cuts, ((0, 0), (1, 1)), constant_values=(0.0, 1.0)), axis=1)
@@ -49,6 +58,7 @@ def chain(n_states: int, discount: float = 0.9) -> MDP:
     """
     if n_states < 2:
         raise ValueError(f"n_states is {n_states}: expected at least 2 (a start and an end).")
+    _require(f"chain with {n_states} states", 2 * n_states * _STEP_BYTES)
     successors = [[max(state - 1, 0), min(state + 1, n_states - 1)] for state in range(n_states)]
     rewards = [[0.0, float(state == n_states - 2)] for state in range(n_states)]
     successors[-1] = [n_states - 1] * 2
@@ -80,6 +90,7 @@ def gridworld(
         )
     if not 0.0 <= slip <= 1.0:
         raise ValueError(f"slip is {slip!r}: expected a probability.")
+    _require(f"gridworld of {rows} x {columns}", 4 * rows * columns * _GRIDWORLD_BYTES)
     last = end[0] * columns + end[1]
     sideways = [(0, 1.0 - slip), (1, 0.5 * slip), (3, 0.5 * slip)]
     entries: list[tuple[int, int, int, float]] = []
@@ -90,13 +101,13 @@ def gridworld(
                 down, right = _STEPS[(action + turn) % 4] if state != last else (0, 0)
                 target = min(max(row + down, 0), rows - 1) * columns + min(max(column + right, 0), columns - 1)
                 entries.append((state, action, target, probability))
-    matrix = _merge(entries, rows * columns, 4)
+    matrix = merged(zip(*entries, strict=True), (rows * columns, 4))
     arrival = np.asarray(matrix @ (np.arange(rows * columns) == last).astype(np.float64)).reshape(-1, 4)
     rewards = step_reward + goal_reward * arrival
     rewards[last] = 0.0
     available = np.ones((rows * columns, 4), dtype=np.bool_)
     available[last, 1:] = False
-    return MDP(_layout(matrix, rows * columns, 4), rewards, discount, available=available, grid=(rows, columns))
+    return MDP(laid_out(matrix, (rows * columns, 4)), rewards, discount, available=available, grid=(rows, columns))
 
 
 def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
@@ -106,6 +117,7 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
     """
     if rows < 2 or columns < 3:
         raise ValueError(f"the grid is {rows} x {columns}: expected at least 2 x 3, or there is no cliff.")
+    _require(f"cliff of {rows} x {columns}", 4 * rows * columns * _STEP_BYTES)
     start, last = (rows - 1) * columns, rows * columns - 1
     successors, rewards = [], []
     for row, column in np.ndindex(rows, columns):
@@ -131,97 +143,6 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> MDP:
     )
 
 
-def from_gymnasium(id: str, discount: float, **kwargs: Any) -> MDP:
-    """The MDP inside a Gymnasium toy-text environment (`FrozenLake-v1`, `Taxi-v4`, `CliffWalking-v1`, ...).
-
-    Read from `env.unwrapped.P`. States keep their numbers; one absorbing state with a single action is added at the
-    end, and every transition marked `terminated` leads there (the `P` of Taxi would let the episode go on). Time limits
-    are no part of `P` and are left out. Duplicate successors are merged. `kwargs` go to `gymnasium.make`.
-
-    Raises `ValueError` for an unknown id (naming the newest registered version), for arguments that the environment
-    refuses and for one without `P`; `ModuleNotFoundError`, with the line that installs it, if Gymnasium is missing.
-    """
-    try:
-        gymnasium = importlib.import_module("gymnasium")
-        registration = importlib.import_module("gymnasium.envs.registration")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f'{id} needs Gymnasium, which is not installed: pip install "roer[show]"') from error
-    if ":" not in id and id not in registration.registry:
-        raise ValueError(_unknown_environment(id, registration, gymnasium.__version__))
-    try:
-        environment = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    except (TypeError, ValueError, KeyError, ImportError, gymnasium.error.Error) as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in kwargs.items()) or "its default arguments"
-        raise ValueError(f"{id} cannot be made with {given}: {type(error).__name__}: {error}") from error
-    try:
-        model = environment.unwrapped
-        table = getattr(model, "P", None)
-        if table is None:
-            raise ValueError(
-                f"{id} has no transition table env.unwrapped.P: expected a toy-text environment such as FrozenLake-v1, "
-                "Taxi-v4 or CliffWalking-v1."
-            )
-        return _from_table(table, discount, getattr(model, "initial_state_distrib", None), _grid_of(model, len(table)))
-    finally:
-        environment.close()
-
-
-def _from_table(table: Any, discount: float, initial: Any, grid: tuple[int, int] | None) -> MDP:
-    """Arrays of `P[s][a] = [(probability, next state, reward, terminated), ...]`."""
-    n_states, n_actions = len(table), max(len(table[state]) for state in range(len(table)))
-    rewards = np.zeros((n_states + 1, n_actions))
-    available = np.zeros((n_states + 1, n_actions), dtype=np.bool_)
-    available[n_states, 0] = True
-    entries = [(n_states, 0, n_states, 1.0)]
-    for state in range(n_states):
-        for action in table[state]:
-            outcomes = table[state][action]
-            available[state, action] = True
-            # Rewards are averaged exactly and rounded once.
-            rewards[state, action] = float(sum(Fraction(float(p)) * Fraction(float(r)) for p, _, r, _ in outcomes))
-            for probability, target, _, terminated in outcomes:
-                entries.append((state, action, n_states if terminated else int(target), float(probability)))
-    matrix = _merge(entries, n_states + 1, n_actions)
-    start = None if initial is None else np.append(np.asarray(initial, dtype=np.float64), 0.0)
-    return MDP(_layout(matrix, n_states + 1, n_actions), rewards, discount, start, available, grid)
-
-
-def _merge(entries: list[tuple[int, int, int, float]], n_states: int, n_actions: int) -> sparse.csr_array:
-    """CSR transitions from (state, action, next state, probability); duplicates are added up, zeros dropped."""
-    state, action, target, probability = (np.array(column) for column in zip(*entries, strict=True))
-    shape = (n_states * n_actions, n_states)
-    matrix = sparse.csr_array(sparse.coo_array((probability, (state * n_actions + action, target)), shape=shape))
-    matrix.eliminate_zeros()
-    return matrix
-
-
-def _layout(matrix: sparse.csr_array, n_states: int, n_actions: int) -> np.ndarray | sparse.csr_array:
-    """Dense where that is small, CSR otherwise."""
-    if n_states * n_actions * n_states > _DENSE_ENTRIES:
-        return matrix
-    return matrix.toarray().reshape(n_states, n_actions, n_states)
-
-
-def _grid_of(model: Any, n_states: int) -> tuple[int, int] | None:
-    """The grid that an environment declares, if its cells are its states."""
-    sides = getattr(model, "shape", None) or (getattr(model, "nrow", 0), getattr(model, "ncol", 0))
-    if len(sides) != 2:
-        return None
-    rows, columns = int(sides[0]), int(sides[1])
-    return (rows, columns) if rows * columns == n_states else None
-
-
-def _unknown_environment(id: str, registration: Any, version: str) -> str:
-    """Why `id` is unknown, and what to ask for instead."""
-    newest: dict[str, tuple[int, str]] = {}
-    for known, spec in registration.registry.items():
-        name = f"{spec.namespace}/{spec.name}" if spec.namespace else spec.name
-        newest[name] = max(newest.get(name, (-1, known)), (spec.version or 0, known))
-    name = id.rsplit("-v", 1)[0]
-    message = f"{id!r} is not registered in Gymnasium {version}."
-    if name in newest:
-        return f"{message} The newest registered version is {newest[name][1]!r}."
-    close = difflib.get_close_matches(name, newest, n=3)
-    if close:
-        return f"{message} Did you mean {' or '.join(repr(newest[match][1]) for match in close)}?"
-    return f"{message} Expected an id such as 'FrozenLake-v1', 'Taxi-v4' or 'CliffWalking-v1'."
+def _require(what: str, needed: float) -> None:
+    """Raise `NotEnoughMemory` unless `needed` bytes, and what a process that is kept dense takes besides, are there."""
+    require_memory(needed + DENSE_ENTRIES * _DENSE_BYTES, what, "Ask for fewer states, actions or successors.")

@@ -13,7 +13,6 @@ only by what rounding explains (`reference.rounding.admissible_defect`).
 """
 
 import os
-import secrets
 import zipfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +27,8 @@ from scipy import sparse
 
 from reference import checks
 from reference.checks import InvalidMDP
+from reference.files import whole_file
+from reference.memory import NotEnoughMemory, require_memory
 from reference.rounding import csr_sum_minus_one, sum_minus_one
 
 _BLOCK = 1 << 22  # entries handled at once where a temporary of the size of P would hurt
@@ -179,6 +180,8 @@ class MDP:
         """The same process with dense transitions."""
         if isinstance(self.transitions, np.ndarray):
             return self
+        entries = self.n_states * self.rewards.size
+        require_memory(16.0 * entries, f"the dense form of {self!r}", "Stay with CSR, which every solver takes.")
         return replace(self, transitions=self.transitions.toarray().reshape(*self.rewards.shape, self.n_states))
 
     def to_sparse(self) -> "MDP":
@@ -186,7 +189,12 @@ class MDP:
         return self if self.is_sparse else replace(self, transitions=sparse.csr_array(self.matrix))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an `.npz` file (plain arrays, no pickle). The file appears whole or not at all."""
+        """Write an `.npz` file (plain arrays, no pickle). The file appears whole or not at all.
+
+        Its arrays: `format` (the text "roer-mdp-1"), `rewards` `(S, A)`, `discount` `()`, `initial` `(S,)`, `available`
+        `(S, A)` bool, `grid` `(2,)` or `(0,)`, and either `transitions` `(S, A, S)` or the CSR matrix `(S*A, S)` with
+        row `s*A + a` as `data`, `indices` and `indptr`. Everything comes back bit for bit, the layout included.
+        """
         arrays: dict[str, Any] = {
             "format": _FORMAT, "rewards": self.rewards, "discount": self.discount, "initial": self.initial,
             "available": self.available, "grid": np.array(self.grid or (), dtype=np.int64),
@@ -196,16 +204,8 @@ class MDP:
         else:
             csr = self.transitions
             arrays |= {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        try:
-            with partial.open("xb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)  # same folder, hence atomic
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "MDP":
@@ -219,7 +219,7 @@ class MDP:
                 transitions = sparse.csr_array(csr, shape=(n_states * n_actions, n_states))
                 transitions.check_format(full_check=True)
             grid = (int(arrays["grid"][0]), int(arrays["grid"][1])) if arrays["grid"].size else None
-            return cls(transitions, arrays["rewards"], float(arrays["discount"]), arrays["initial"],
+            return cls(transitions, arrays["rewards"], checks.as_discount(arrays["discount"].item()), arrays["initial"],
                        arrays["available"], grid)  # fmt: skip
         except (ValueError, TypeError, IndexError) as error:
             raise InvalidMDP(f"{path}: the arrays in the file are not an MDP: {error}") from error
@@ -240,8 +240,14 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise InvalidMDP(f"{path}: not an .npz archive: foreign, or cut short. {remedy}")
         file.seek(0)
         try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+            require_memory(2.0 * size, f"{path}", "Is it an .npz file written by MDP.save?")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
+        except NotEnoughMemory:
+            raise
         except Exception as error:  # whatever a parser of damaged bytes may raise
             raise InvalidMDP(f"{path}: cannot be read: {type(error).__name__}: {error}. {remedy}") from error
     seen = str(arrays.get("format", "no format entry"))

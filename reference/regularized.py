@@ -1,184 +1,279 @@
-r"""The *conditional* problem: stay close to the data's policy in every state (OCC-06, GUM-01).
+r"""The *flow* problem: the occupancy that trades reward against divergence from the data (OCC-01).
 
-    maximise   sum d r - beta sum_s d(s) KL(pi_d(. | s) || pi_D(. | s))   over occupancies d of the MDP
+    maximise   sum d r - beta E_D f(d/D)   over d >= 0   subject to
+               sum_a d(s, a) = (1 - gamma) mu0(s) + gamma sum P(s | s', a') d(s', a')   in every state              (1)
 
-for the policy pi_D of the data (`behavior_policy`) and a temperature beta > 0. Its value function is the fixed point of
+for a data law D on (S, A) (`behavior`), a temperature beta > 0 and a generator f of `reference.divergence`, over
+occupancies without mass where D has none. It is what ROER is about. Its dual
 
-    V(s) = beta log E_{a ~ pi_D(. | s)} exp((r + gamma P V)(s, a) / beta),                                       (1)
+    minimise   (1 - gamma) E_{mu0} V + beta E_D f*(delta_V / beta),       delta_V = r + gamma P V - V              (2)
 
-the *Gumbel value*, which one-step regression of e^z - z with z = (q - v)/beta also finds (GUM-01), and its optimum is
-(1 - gamma) E_{mu0} V. The ratio
+has the same value, and at its optimum d*/D = (f*)'(delta_V / beta): the *occupancy ratio* is a function of the TD
+error. It corrects states and actions, which the ratio of `reference.conditional` does not; and it satisfies (1), which
+the weights of `reference.weights` do not. The three are three types.
 
-    pi*(a | s) / pi_D(a | s) = exp((r + gamma P V - V)(s, a) / beta)                                             (2)
+No multiplier for sum d = 1 is needed: (1) implies it, and a constant in V takes its place (OCC-02).
 
-has mean one under pi_D *in every state*: it corrects no state marginal and is not the occupancy ratio d*/d_D, nor the
-relaxed ratio of `reference.weights`.
-
-The operator in (1) is monotone, convex and a gamma-contraction. Newton's method on it is soft policy iteration with
-entropy relative to pi_D; it converges from any start, and quadratically at the end.
+With the TD errors of single transitions inside f*, as sampled methods have them, (2) is another problem
+(`reference.sampled`).
 """
 
-from dataclasses import dataclass
+import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float64
 
-from reference.certify import ELEMENTARY, Bounds, enclosure, lookahead, lookahead_radius, split
-from reference.checks import check_policy, check_temperature
-from reference.fixed_point import Operator, check_stopping, newton_iteration, solution
+from reference.certify import split
+from reference.checks import check_policy
+from reference.divergence import KL, Divergence
+from reference.feasibility import InfeasibleFlow, Support, support
+from reference.fixed_point import check_stopping
+from reference.flow import Flow, flow_of
+from reference.flow_cap import cap_bound, smallest_cap
+from reference.flow_certificate import FlowBounds, certify_flow
+from reference.flow_newton import Iterate, minimise_dual
 from reference.mdp import MDP
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
-from reference.solution import Solution
+from reference.occupancy import occupancy_measure
+from reference.solution import Status
 
-__all__ = ["ConditionalSolution", "conditional_ratio", "conditional_value", "gumbel_value"]
+__all__ = ["RegularizedOccupancy", "flow_bounds", "regularized_occupancy"]
+
+_WARM = 10.0  # in ranges of the rewards: optimal occupancies are then close to the data's, and far from a cap
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ConditionalSolution(Solution):
-    """Solution of the conditional problem: `values` V of (1), `policy` pi*, and
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class RegularizedOccupancy:
+    """Solution of the flow problem, enclosed from both sides.
 
-    * `ratio` `(S, A)`: pi*/pi_D of (2), NaN where pi_D is 0;
-    * `beta`: the temperature; `objective`: (1 - gamma) E_{mu0} V, the optimum of the problem.
+    * `occupancy` `(S, A)`: d, zero without data; `ratio` `(S, A)`: w = d/D, NaN without data.
+    * `policy` `(S, A)`: d given the state; in states that d does not visit that of the data, or uniform.
+    * `values` `(S,)`: V, +inf in states that nothing reaches and -inf in states that must be avoided for lack of data
+      (the dual is attained only in that limit, OCC-03); `td_error` `(S, A)`: delta_V, NaN where not available.
+    * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that
+      of `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
+    * `flow_residual`: bound on the sum of |what d lacks of (1)|.
+    * `status` says whether `gap` met the tolerance; `iterations` Newton steps were taken, by `method`.
     """
 
+    occupancy: Float64[np.ndarray, "S A"]
     ratio: Float64[np.ndarray, "S A"]
+    values: Float64[np.ndarray, " S"]
+    td_error: Float64[np.ndarray, "S A"]
+    policy: Float64[np.ndarray, "S A"]
+    primal: float
+    dual: float
+    gap: float
+    flow_residual: float
+    behavior: Float64[np.ndarray, "S A"]
     beta: float
-    objective: float
+    divergence: Divergence
+    status: Status
+    iterations: int
+    method: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether `gap` met the tolerance."""
+        return self.status is Status.CONVERGED
+
+    def __repr__(self) -> str:
+        states, actions = self.occupancy.shape
+        ending = self.status.name.lower().replace("_", " ")
+        return (
+            f"RegularizedOccupancy({states} states, {actions} actions, {self.divergence!r}, beta {self.beta:g}, "
+            f"value {self.dual:.6g}, gap <= {self.gap:.1e}, flow residual <= {self.flow_residual:.1e}, {ending}, "
+            f"{self.method}, {self.iterations} iterations)"
+        )
 
 
-def gumbel_value(
-    q: Float64[np.ndarray, "... A"], behavior_policy: Float64[np.ndarray, "..."], beta: float
-) -> np.float64 | Float64[np.ndarray, "..."]:
-    """beta log E_{pi_D} exp(q/beta) over the last axis (GUM-01): between E_{pi_D} q and the largest q with data.
-
-    Rows are laws relative to their sum, which may miss one by rounding. Entries where `behavior_policy` is 0 are
-    ignored, whatever their q. ValueError for beta <= 0, a row that is no distribution, or a q that is not finite where
-    there are data.
-    """
-    _check_one_step(q, behavior_policy, beta)
-    top, _, log_mean = _log_mean(q, behavior_policy, beta)
-    return (top + beta * log_mean)[()]
-
-
-def conditional_ratio(
-    q: Float64[np.ndarray, "... A"], behavior_policy: Float64[np.ndarray, "..."], beta: float
-) -> Float64[np.ndarray, "... A"]:
-    """exp((q - v)/beta) with v the Gumbel value: mean one under every row of pi_D; NaN where pi_D is 0 (OCC-06)."""
-    _check_one_step(q, behavior_policy, beta)
-    _, gaps, log_mean = _log_mean(q, behavior_policy, beta)
-    with np.errstate(under="ignore"):
-        return np.where(behavior_policy > 0.0, np.exp(gaps - log_mean[..., None]), np.nan)
-
-
-def conditional_value(
+def regularized_occupancy(
     mdp: MDP,
-    behavior_policy: Float64[np.ndarray, "S A"],
+    behavior: Float64[np.ndarray, "S A"],
     beta: float,
+    divergence: Divergence | None = None,
     tolerance: float = 1e-8,
-    max_iterations: int = 100,
-) -> ConditionalSolution:
-    """The fixed point of (1) with a true bound on its error, the optimal policy and its ratio (OCC-06).
+    max_iterations: int = 500,
+) -> RegularizedOccupancy:
+    """Solve the flow problem (1) and enclose its optimum (OCC-01, OCC-10).
 
-    ValueError for a policy that is no distribution over available actions, beta <= 0, or a tolerance or iteration limit
-    that means nothing. Iterates to the rounding floor; `status` says whether the bound met `tolerance`.
+    `behavior` `(S, A)` is a law on all pairs, zero where there are no data; `divergence` is KL if not given. Iterates
+    to the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
+
+    `InfeasibleFlow` (a ValueError) names the state that cannot be avoided without data, the pair that no occupancy
+    charges where f(0) = inf, or the smallest cap that an occupancy can keep (OCC-03, OCC-04). ValueError for a behavior
+    that is no law on available pairs, beta <= 0, or a tolerance or iteration limit that means nothing.
     """
-    check_policy(behavior_policy, mdp.available)
+    divergence = KL() if divergence is None else divergence
     check_stopping(tolerance, max_iterations)
-    operator = gumbel_operator(behavior_policy, beta)
-    # Newton's last steps are cheap and double the digits: go to the rounding floor, then compare with the tolerance.
-    found, status, iterations = newton_iteration(mdp, operator, 0.0, max_iterations)
-    name = "soft policy iteration from the behavior policy"
-    solved = solution(operator, mdp, found, status, iterations, tolerance, name)
-    local = lookahead(mdp, found.deviation, found.offset)
-    return ConditionalSolution(
-        solved.values, solved.q, solved.policy, solved.error_bound, solved.status, solved.iterations, solved.solver,
-        ratio=conditional_ratio(local, behavior_policy, beta),
+    where, flow = _restricted(mdp, behavior, beta, divergence)
+    found = minimise_dual(flow, max_iterations)
+    bounds = _certified(mdp, behavior, flow, found, tolerance, max_iterations)
+    occupancy = np.zeros(mdp.rewards.size)
+    occupancy[flow.pairs] = flow.law * found.ratio
+    occupancy = occupancy.reshape(mdp.rewards.shape)
+    data = behavior > 0.0
+    ratio = np.where(data, 0.0, np.nan)
+    ratio.ravel()[flow.pairs] = found.ratio
+    values = np.where(where.dead, -np.inf, np.inf)
+    values[flow.states] = found.offset + found.deviation
+    status = Status.CONVERGED if bounds.gap <= tolerance else Status.ROUNDING_FLOOR
+    if status is not Status.CONVERGED and not found.finished:
+        status = Status.MAX_ITERATIONS
+    return RegularizedOccupancy(
+        occupancy=occupancy,
+        ratio=ratio,
+        values=values,
+        td_error=_td_error(mdp, flow, found, values),
+        policy=_policy(mdp, behavior, flow, flow.law * found.ratio),
+        primal=bounds.primal,
+        dual=bounds.dual,
+        gap=bounds.gap,
+        flow_residual=bounds.residual,
+        behavior=behavior,
         beta=float(beta),
-        objective=float((1.0 - mdp.discount) * (mdp.initial @ solved.values)),
-    )  # fmt: skip
+        divergence=divergence,
+        status=status,
+        iterations=found.iterations,
+        method=f"primal-dual Newton with {found.method}",
+    )
 
 
-def gumbel_operator(behavior_policy: Float64[np.ndarray, "S A"], beta: float) -> Operator:
-    """The operator of (1), the policy that attains it, and what rounding can do to it."""
-    _check_beta(beta)
+def flow_bounds(
+    mdp: MDP,
+    behavior: Float64[np.ndarray, "S A"],
+    beta: float,
+    divergence: Divergence,
+    values: Float64[np.ndarray, " S"],
+    policy: Float64[np.ndarray, "S A"],
+) -> FlowBounds:
+    """Enclose the optimum of the flow problem by any V and any policy, rounding included (OCC-10).
 
-    def reduce(q: np.ndarray) -> np.ndarray:
-        top, _, log_mean = _log_mean(q, behavior_policy, beta)
-        return top + beta * log_mean
-
-    def policy(q: np.ndarray) -> np.ndarray:
-        _, gaps, log_mean = _log_mean(q, behavior_policy, beta)
-        with np.errstate(under="ignore"):
-            return _tilted(behavior_policy, np.exp(gaps - log_mean[:, None]))
-
-    def radius(mdp: MDP, deviation: np.ndarray, offset: float) -> float:
-        return _radius(mdp, behavior_policy, beta, deviation, offset)
-
-    def bounds(mdp: MDP, deviation: np.ndarray, offset: float) -> Bounds:
-        lost = 0.0
-        if offset == 0.0:
-            offset, deviation, lost = split(deviation)
-        target = reduce(lookahead(mdp, deviation, offset))
-        return enclosure(mdp, target, deviation, radius(mdp, deviation, offset)).widened(lost)
-
-    return Operator(reduce, policy, bounds, radius)
-
-
-def _radius(mdp: MDP, behavior_policy: np.ndarray, beta: float, deviation: np.ndarray, offset: float) -> float:
-    """How far the Gumbel value of every state may be from exact.
-
-    With x = (q - max q)/beta and D = E expm1(x) in (-1, 0], the relative error of D is that of 2 A + 6 roundings and
-    two elementary functions; log1p passes it on as |D|/(1 + D). Below D = -1/2, log E e^x is taken directly, where the
-    roundings of x add the mean of |x| under the tilted law. The Gumbel value passes errors of q on with factor one.
+    The dual at `values`, rounded up, and the objective of the exact occupancy of `policy`, rounded down: -inf if it
+    visits pairs without data. Values of states that no occupancy visits are ignored. Errors as in
+    `regularized_occupancy`; ValueError if `policy` is no policy of this MDP or a value is not finite.
     """
-    local = lookahead(mdp, deviation, offset)
-    top, gaps, log_mean = _log_mean(local, behavior_policy, beta)
-    with np.errstate(under="ignore"):
-        tilted = _tilted(behavior_policy, np.exp(gaps - log_mean[:, None]))
-    deficit = -np.expm1(log_mean)
-    relative = gamma_n(2 * mdp.n_actions + 6) + 2.0 * ELEMENTARY
-    tilt = np.sum(tilted * np.abs(np.where(tilted > 0.0, gaps, 0.0)), axis=1)
-    direct = relative + 4.0 * UNIT_ROUNDOFF * tilt
-    log_error = np.where(deficit < 0.5, 2.0 * relative * deficit, direct) + 2.0 * ELEMENTARY * np.abs(log_mean)
-    size = np.abs(top) + 2.0 * beta * np.abs(log_mean)
-    radius = lookahead_radius(mdp, deviation, offset) + float(np.max(beta * log_error + 2.0 * UNIT_ROUNDOFF * size))
-    return radius + mdp.n_actions * 2.0**-1074 * (1.0 + beta)
+    _, flow = _restricted(mdp, behavior, beta, divergence)
+    check_policy(policy, mdp.available)
+    if values.shape != (mdp.n_states,):
+        raise ValueError(f"values has shape {values.shape}: expected (S,) = ({mdp.n_states},).")
+    bad = flow.states[~np.isfinite(values[flow.states])]
+    if bad.size:
+        raise ValueError(f"values[{bad[0]}] is {values[bad[0]]}: expected a finite number in states that d can visit.")
+    offset, deviation, _ = split(values[flow.states])  # what splitting loses does not matter: any V gives a bound
+    occupancy = occupancy_measure(mdp, policy)
+    inside = occupancy.ravel()[flow.pairs]
+    bounds = certify_flow(mdp, flow, offset, deviation, inside)
+    if np.count_nonzero(occupancy) > np.count_nonzero(inside):
+        bounds = bounds._replace(primal=-math.inf)
+    return bounds
 
 
-def _tilted(
-    behavior_policy: Float64[np.ndarray, "S A"], ratio: Float64[np.ndarray, "S A"]
-) -> Float64[np.ndarray, "S A"]:
-    """pi* = ratio pi_D, rows divided by their sum so that rounding of the ratio does not show."""
-    policy = behavior_policy * np.where(behavior_policy > 0.0, ratio, 0.0)
-    return policy / policy.sum(axis=1, keepdims=True)
+def _restricted(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], beta: float, divergence: Divergence
+) -> tuple[Support, Flow]:
+    if not (np.isfinite(beta) and beta > 0.0):
+        raise ValueError(
+            f"beta is {beta!r}: expected a finite temperature > 0 (0 is a linear program: reference.solve)"
+        )
+    where = support(mdp, behavior, divergence)
+    return where, flow_of(mdp, behavior, float(beta), divergence, where)
 
 
-def _log_mean(q: np.ndarray, behavior_policy: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Largest q with data, gaps (q - largest)/beta, and log E e^gap; relatively accurate also for large beta."""
-    data = behavior_policy > 0.0
-    top = np.where(data, q, -np.inf).max(axis=-1)
-    with np.errstate(over="ignore", under="ignore"):
-        gaps = np.where(data, np.where(data, q, 0.0) - np.where(data, top[..., None], 0.0), -np.inf) / beta
-        mass = behavior_policy.sum(axis=-1)
-        deficit = (behavior_policy * np.expm1(gaps)).sum(axis=-1) / mass
-        direct = np.log((behavior_policy * np.exp(gaps)).sum(axis=-1) / mass)
-    return np.asarray(top), gaps, np.where(deficit > -0.5, np.log1p(np.maximum(deficit, -0.5)), direct)
+def _certified(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate, tolerance: float, max_iterations: int
+) -> FlowBounds:
+    """The enclosure from the ratios found; where rounding lifts them above a cap, from a mixture with lower ones.
+
+    Mixtures of occupancies are occupancies. Optima of a temperature far above the rewards usually lie well inside the
+    cap; the program for C_min finds the lowest ratios of all, and tells whether the cap can be kept.
+    """
+    best = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * found.ratio, tolerance)
+    cap = flow.divergence.largest_ratio
+    if best.gap <= tolerance or cap == math.inf:
+        return best
+    if found.finished:
+        warm = dataclasses.replace(flow, beta=max(flow.beta, _WARM * float(np.ptp(flow.rewards))))
+        inside = minimise_dual(warm, max_iterations)
+        best = _mixed(mdp, flow, found, best, flow.law * inside.ratio, tolerance)
+    if math.isinf(best.gap):
+        lowest = _lowest_ratios(mdp, behavior, flow, found)
+        best = best if lowest is None else _mixed(mdp, flow, found, best, lowest, tolerance)
+    return best
 
 
-def _check_beta(beta: float) -> None:
+def _lowest_ratios(
+    mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate
+) -> Float64[np.ndarray, " M"] | None:
+    """An occupancy of the smallest largest ratio, None if HiGHS finds none; `InfeasibleFlow` if the cap is below it."""
     try:
-        check_temperature(beta)
-    except ValueError as error:
-        raise ValueError(f"beta is {beta!r}: expected a finite temperature > 0 (0 is the greedy limit)") from error
+        smallest = smallest_cap(mdp, behavior)
+    except RuntimeError:
+        # A dual without a minimum runs away along a V that proves as much: -V bounds C_min like any other.
+        values = np.zeros(mdp.n_states)
+        values[flow.states] = -(found.offset + found.deviation)
+        lower = cap_bound(mdp, behavior, values, support(mdp, behavior, KL()))
+        if lower > flow.divergence.largest_ratio:
+            _check_cap(flow.divergence, lower, math.inf)
+        return None
+    _check_cap(flow.divergence, smallest.lower, smallest.upper)
+    return smallest.occupancy.ravel()[flow.pairs]
 
 
-def _check_one_step(q: np.ndarray, behavior_policy: np.ndarray, beta: float) -> None:
-    _check_beta(beta)
-    if q.shape != behavior_policy.shape or q.ndim == 0:
-        raise ValueError(f"q has shape {q.shape}: expected that of behavior_policy, {behavior_policy.shape}")
-    rows = behavior_policy.reshape(-1, q.shape[-1])
-    check_policy(rows, np.ones(rows.shape, dtype=np.bool_))
-    wrong = (behavior_policy > 0.0) & ~np.isfinite(q)
-    if np.any(wrong):
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"q{list(index)} is {q[index]:g} where behavior_policy is positive: expected a finite number")
+def _mixed(
+    mdp: MDP, flow: Flow, found: Iterate, best: FlowBounds, inside: Float64[np.ndarray, " M"], tolerance: float
+) -> FlowBounds:
+    """The best bounds from a little of `inside` in the occupancy found."""
+    for exponent in range(-48, -16, 4):
+        share = 2.0**exponent
+        mixed = (1.0 - share) * (flow.law * found.ratio) + share * inside
+        other = certify_flow(mdp, flow, found.offset, found.deviation, mixed, tolerance)
+        best = best._replace(primal=max(best.primal, other.primal))
+        if best.gap <= tolerance:
+            break
+    return best
+
+
+def _check_cap(divergence: Divergence, lower: float, upper: float) -> None:
+    """Raise `InfeasibleFlow` unless C_min, which lies in [lower, upper], is below the cap."""
+    cap = divergence.largest_ratio
+    if lower > cap:
+        raise InfeasibleFlow(
+            f"{divergence!r} is infeasible: every occupancy of this MDP has a ratio d/D of at least C_min = "
+            f"{lower:.6g} somewhere (certified by a linear program; at most {upper:.6g}), but the cap is {cap:.6g}. "
+            "Raise the cap above C_min, or use a generator without one, such as KL()"
+        )
+    if upper >= cap:
+        raise InfeasibleFlow(
+            f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep, C_min, lies in "
+            f"[{lower!r}, {upper!r}], and the cap {cap!r} does not exceed it by more than rounding. Raise the cap"
+        )
+
+
+def _td_error(mdp: MDP, flow: Flow, found: Iterate, values: np.ndarray) -> Float64[np.ndarray, "S A"]:
+    """delta_V with V infinite outside the states of the flow: a move towards -inf outweighs one towards +inf."""
+    finite = np.isfinite(values)
+    whole = np.zeros(mdp.n_states)
+    whole[flow.states] = found.deviation
+    defects = mdp.discount * (found.offset * mdp.defects) - (1.0 - mdp.discount) * found.offset
+    delta = (mdp.rewards + defects) + (mdp.discount * mdp.expected_next(whole) - whole[:, None])
+    if not finite.all():
+        for infinite in (np.inf, -np.inf):
+            hits = mdp.discount * mdp.expected_next(np.where(values == infinite, 1.0, 0.0)) > 0.0
+            delta = np.where(hits, infinite, delta)
+        delta = np.where(finite[:, None], delta, -np.inf)
+    delta = np.where(mdp.available, delta, np.nan)
+    delta.ravel()[flow.pairs] = flow.td_error(found.offset, found.deviation)
+    return delta
+
+
+def _policy(mdp: MDP, behavior: np.ndarray, flow: Flow, occupancy: np.ndarray) -> Float64[np.ndarray, "S A"]:
+    """d given the state; that of the data in states that d does not visit, and uniform where there are no data."""
+    data = np.where(behavior.sum(axis=1, keepdims=True) > 0.0, behavior, mdp.available)
+    policy = np.where(mdp.available, data, 0.0)
+    policy = policy / policy.sum(axis=1, keepdims=True)
+    kept = np.zeros(mdp.n_states, dtype=np.bool_)
+    kept[flow.states] = True
+    policy[kept] = 0.0
+    policy.ravel()[flow.pairs] = flow.conditional(occupancy)
+    return policy

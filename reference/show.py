@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from reference.conditional import ConditionalSolution
 from reference.mdp import MDP
-from reference.regularized import ConditionalSolution
 from reference.solution import Solution
 from reference.weights import Weights
 
@@ -152,7 +152,7 @@ def action_labels(mdp: MDP) -> list[str]:
         for action in range(mdp.n_actions):
             usable = mdp.available[source, action]
             pairs = source[usable] * mdp.n_actions + action
-            moved = float(np.asarray(mdp.matrix[pairs, target[usable]]).sum())
+            moved = float(mdp.matrix[pairs, target[usable]].sum())
             drift[action] += moved * np.array([down, right])
     for action, (down, right) in enumerate(drift):
         if abs(down) != abs(right):

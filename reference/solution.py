@@ -35,6 +35,9 @@ class Solution:
     * `error_bound`: a true bound on `max |values - exact values|` for the floats of the MDP, rounding included. It
       comes from one independent pass over the model (`reference.certify`), never from the solver's own stopping test.
     * `status`: how the run ended; `iterations`: how many steps it took; `solver`: which solver ran.
+    * `offset`, `deviation` `(S,)`: the same values before they were rounded to one float each, `offset + deviation`.
+      For discounts near one their common part is large: differences of `values` carry its rounding, differences of
+      `deviation` do not, and neither does what is certified from the two (`reference.certificate.certify`).
     """
 
     values: Float64[np.ndarray, " S"]
@@ -44,6 +47,8 @@ class Solution:
     status: Status
     iterations: int
     solver: str = ""
+    offset: float = 0.0
+    deviation: Float64[np.ndarray, " S"] | None = None
 
     @property
     def converged(self) -> bool:

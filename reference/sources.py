@@ -5,6 +5,8 @@ recycling-robot                    a case of `reference.library.named()`, with e
 garnet:STATES,ACTIONS,BRANCHING,SEED
 gridworld:ROWS,COLUMNS   cliff:ROWS,COLUMNS   chain:STATES
 process.npz                        a file written by `MDP.save`
+process.umb                        a UMB archive of whatever tool (`reference.interop.umb`)
+process.prism, .nm, .pm            a program in PRISM's language (needs stormpy)
 """
 
 import difflib
@@ -18,9 +20,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference import library
+from reference.interop.storm import read_prism
+from reference.interop.umb import read_umb, write_umb
 from reference.mdp import MDP
 
-__all__ = ["FAMILIES", "load_mdp", "load_policy", "uniform_policy"]
+__all__ = ["FAMILIES", "load_mdp", "load_policy", "save_mdp", "uniform_policy"]
+
+_PRISM = (".prism", ".nm", ".pm")
 
 _DENSE_STATES = 300  # a random process with more states is kept sparse
 
@@ -44,11 +50,23 @@ FAMILIES = {
 }
 
 
-def load_mdp(name: str, discount: float | None = None) -> MDP:
+def load_mdp(name: str, discount: float | None = None, reward: str | None = None) -> MDP:
     """The process that `name` stands for. `discount` replaces that of a file or named case; the rest get 0.99.
 
-    ValueError (FileNotFoundError for a path) says what is known, nearest names first.
+    The files of model checkers have no discount: it must be given. `reward` chooses among their reward models.
+    ValueError (OSError for a path that cannot be read) says what is known, nearest names first.
     """
+    suffix = Path(name).suffix
+    if Path(name).is_dir():
+        raise ValueError(f"{name} is a folder: expected a file, such as process.npz or process.umb")
+    if suffix == ".umb":
+        return read_umb(name, discount, reward)
+    if suffix in _PRISM:
+        if discount is None:
+            raise ValueError(f"{name} has no discount, and none was given: give one, such as 0.99")
+        return read_prism(name, discount, reward)
+    if reward is not None:
+        raise ValueError(f"{name} has one reward: expected no reward model, saw {reward!r}")
     if name.endswith(".npz") or Path(name).is_file():
         mdp = MDP.load(name)
         return mdp if discount is None else mdp.with_discount(discount)
@@ -65,7 +83,7 @@ def load_mdp(name: str, discount: float | None = None) -> MDP:
             hint = f"Did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
                 f"unknown process {name!r}: it is no file and no known name. {hint}Expected a Gymnasium toy-text id "
-                f"such as FrozenLake-v1, an .npz file, or one of {', '.join(known)}"
+                f"such as FrozenLake-v1, an .npz, .umb or .prism file, or one of {', '.join(known)}"
             )
     return library.from_gymnasium(name, 0.99 if discount is None else discount)
 
@@ -80,6 +98,16 @@ def _member(name: str, family: str, numbers: str, discount: float) -> MDP:
     if min(sizes) < 1 or min(values) < 0:
         raise ValueError(f"cannot build {name!r}: expected {parameters} of at least 1 (a seed may be 0)")
     return FAMILIES[family].build(*values, discount=discount)
+
+
+def save_mdp(mdp: MDP, file: str) -> None:
+    """Write `mdp` in the format that the name asks for, `.npz` or `.umb`: whole, or not at all."""
+    if file.endswith(".npz"):
+        mdp.save(file)
+    elif file.endswith(".umb"):
+        write_umb(mdp, file)
+    else:
+        raise ValueError(f"cannot write {file!r}: expected a name that ends in .npz or .umb")
 
 
 def uniform_policy(mdp: MDP) -> Float64[np.ndarray, "S A"]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float64
 
+from reference.layout import laid_out, merged
 from reference.mdp import MDP
 
 SUTTON = "Sutton and Barto, Reinforcement Learning, 2nd edition (2018)"
@@ -44,7 +45,10 @@ def deterministic(
     grid: tuple[int, int] | None = None,
 ) -> MDP:
     """An MDP in which pair `(s, a)` leads to state `successors[s][a]` for certain."""
-    transitions = np.eye(len(successors))[np.array(successors)]
+    target = np.array(successors)
+    state, action = np.indices(target.shape)
+    matrix = merged((state.ravel(), action.ravel(), target.ravel(), np.ones(target.size)), target.shape)
+    transitions = laid_out(matrix, target.shape)
     return MDP(transitions, np.array(rewards, dtype=np.float64), discount, available=available, grid=grid)
 
 

@@ -11,7 +11,7 @@ and its value is that of the dual,  min over nu of  beta (nu + E_D[f*(z - nu)]) 
 The sources write lambda = beta nu. No nu may be dropped: it is absorbed by normalisation for KL only (KL-08).
 
 Relaxed, because d = w D need not be the occupancy of any policy (KL-05). This ratio is one of three that are easily
-confused; the others are the conditional ratio of `reference.regularized` and the occupancy ratio of the flow problem.
+confused; the others are the conditional ratio of `reference.conditional` and the occupancy ratio of the flow problem.
 
 **Entries without data.** Where `behavior` is 0 the ratio d/D does not exist: the weight there is NaN, the advantage
 there is ignored (it may be infinite or NaN), and `Weights.distribution` is 0.
@@ -39,7 +39,7 @@ class Weights:
     * `multiplier`: nu, in units of advantage/beta; at most `multiplier_error` from the exact one.
     * `weights_error`: bound on `max |weights - exact weights|` over the support.
     * `value`: objective of these weights; `dual`: upper bound on every objective. The optimum is within `gap` of both;
-      rounding errors are counted in `gap`, so it is never zero.
+      rounding errors are counted in `gap`, so it is zero only where nothing was rounded (equal advantages).
     * `effective_sample_fraction`: 1/E_D[w^2], in (0, 1]; `effective_sample_size`: that times the entries with data.
     """
 
@@ -98,7 +98,7 @@ def optimal_weights(advantage: Reals, behavior: Reals, beta: float, divergence: 
     reference_value = float(data.advantage[root.pivot])
     ratio = root.arguments.ratio(root.x)
     primal, dual, rounding = _certificate(root, ratio, data.beta)
-    shift = 2.0 * UNIT_ROUNDOFF * abs(reference_value)
+    shift = max(_lost(reference_value, primal), _lost(reference_value, dual))
     multiplier = reference_value / data.beta - root.pivot_argument
     spread = 4.0 * UNIT_ROUNDOFF * (abs(reference_value / data.beta) + abs(root.pivot_argument))
     weights = np.full(data.shape, np.nan)
@@ -113,7 +113,7 @@ def optimal_weights(advantage: Reals, behavior: Reals, beta: float, divergence: 
         weights_error=_ratio_error(root, ratio),
         value=reference_value + primal,
         dual=reference_value + dual,
-        gap=max(dual - primal, 0.0) + rounding + shift,
+        gap=(max(dual - primal, 0.0) + rounding + shift) * (1.0 + 8.0 * UNIT_ROUNDOFF),
     )
 
 
@@ -193,12 +193,17 @@ def _feasible(
 
 
 def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> tuple[float, float, float]:
-    """Primal value, dual value and a bound on their rounding errors, all relative to the advantage of the pivot.
+    """Primal value, dual value and the larger of their rounding errors, all relative to the advantage of the pivot.
 
     Weak duality holds for any nu and any feasible w, so the two values, computed by different formulas (f and f*),
     enclose the optimum. The dual is taken at the nu found, the primal at the ratios moved to mean one exactly.
+
+    With errors `e_P` and `e_D` of the computed values `P` and `D`, the optimum lies between `P - e_P` and `D + e_D`: it
+    is within `max(D - P, 0) + max(e_P, e_D)` of both, the larger of the errors and not their sum.
     """
     arguments, x, divergence = root.arguments, root.x, root.arguments.divergence
+    if not np.any(arguments.offsets):
+        return 0.0, 0.0, 0.0  # equal advantages: all ratios are one, and nothing was rounded
     advantage = arguments.offsets * beta
     conjugate = arguments.conjugate(x)
     dual = beta * (arguments.mean(conjugate) - root.pivot_argument)
@@ -207,19 +212,27 @@ def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> t
     price = np.asarray(divergence.f(feasible))
     primal = arguments.mean(feasible * advantage - beta * price)
 
-    # A ratio moved by its rounding error changes the price by at most what f changes over that interval: f is convex
+    # A ratio moved by its rounding error changes the price by at most what f changes over that interval: f is convex.
     smallest, cap = divergence.smallest_ratio, divergence.largest_ratio
     ends = np.clip((feasible - rounding, feasible + rounding), smallest, min(cap, np.finfo(np.float64).max))
     swing = np.max(np.abs(np.asarray(divergence.f(ends)) - price), axis=0, initial=0.0)
     steepest = arguments.enclosure(x)[1]  # f* moves with its argument by the ratio at most
-    per_entry = (
-        (rounding + 4.0 * UNIT_ROUNDOFF * feasible) * np.abs(advantage)
-        + beta * swing
-        + divergence.accuracy * beta * (3.0 * price + np.abs(conjugate))
-        + beta * steepest * arguments.uncertainty(x)
+    # Four roundings more for the factor beta, the difference, the law and its mass.
+    accuracy = divergence.accuracy + 4.0 * UNIT_ROUNDOFF
+    of_primal = (rounding + 4.0 * UNIT_ROUNDOFF * feasible) * np.abs(advantage) + beta * (
+        swing + 3.0 * accuracy * price
     )
-    sums = abs(dual) + abs(primal) + beta * abs(root.pivot_argument)
-    return primal, dual, arguments.mean(per_entry) + 4.0 * UNIT_ROUNDOFF * sums
+    of_dual = beta * (accuracy * np.abs(conjugate) + steepest * arguments.uncertainty(x))
+    primal_error = arguments.mean(of_primal) + 4.0 * UNIT_ROUNDOFF * abs(primal)
+    dual_error = arguments.mean(of_dual) + 8.0 * UNIT_ROUNDOFF * (abs(dual) + beta * abs(root.pivot_argument))
+    return primal, dual, max(primal_error, dual_error)
+
+
+def _lost(large: float, small: float) -> float:
+    """The rounding error of `large + small`, exactly (Knuth's TwoSum)."""
+    total = large + small
+    back = total - large
+    return abs((large - (total - back)) + (small - back))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

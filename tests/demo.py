@@ -27,6 +27,7 @@ TRAINING = {
     "learning-rate": "1e-3",
     "tau": "0.02",
     "initial-alpha": "0.2",
+    "beta": "4",
     "evaluate-every": "1_000",
 }
 

@@ -52,7 +52,7 @@ def test_help_explains_every_setting_with_its_default(run):
             assert f"--{field.name.replace('_', '-')}" in text, field.name
     assert text.count("(default:") == len(dataclasses.fields(Config)) + 3  # folder, resume, unverified
     assert "Polyak step of the target critic in (0, 1]" in text
-    assert "(default: 4.0)" in text
+    assert "(default: 16.0)" in text
 
 
 def test_help_shows_the_presets_own_defaults(run):
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_run_is_refused(run, finished, tmp_path):
     (other / "checkpoints" / source.name).write_bytes(source.read_bytes())
     status, _, error = run("train", "--resume", str(other), "--unverified", "--steps", "500")
     assert status == 1
-    assert "written with other settings (beta 4.0 -> 0.5)" in error
+    assert "written with other settings (beta 16.0 -> 0.5)" in error
 
 
 def test_corrupt_checkpoints_are_one_error(run, finished, tmp_path):

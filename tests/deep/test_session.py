@@ -191,7 +191,7 @@ def test_settings_of_another_run_are_refused(tiny, tmp_path):
     run = begin(tiny())
     run.advance()
     saved = checkpoint.load(run.save(tmp_path, 0))
-    with pytest.raises(CheckpointError, match=r"other settings \(beta 4.0 -> 0.5\)"):
+    with pytest.raises(CheckpointError, match=r"other settings \(beta 16.0 -> 0.5\)"):
         begin(tiny(beta=0.5)).restore(saved)
     begin(tiny(steps=1501)).restore(saved)  # more steps are no other settings
 

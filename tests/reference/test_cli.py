@@ -11,12 +11,12 @@ import tolerances
 
 from reference import library, output
 from reference.__main__ import main
+from reference.conditional import conditional_value
 from reference.divergence import JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_value
 from reference.soft import solve_soft
 from reference.sources import load_mdp, load_policy, uniform_policy
 from reference.weights import optimal_weights

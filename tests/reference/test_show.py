@@ -9,13 +9,13 @@ import pytest
 
 import reference
 from reference import figures, show
+from reference.conditional import conditional_value
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.library import chain, cliff, garnet, gridworld, named
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_value
 from reference.sources import uniform_policy
 from reference.weights import optimal_weights
 
@@ -30,6 +30,7 @@ def test_arrows_lead_to_the_goal_on_every_regular_grid():
         assert show.action_labels(gridworld(4, 5, slip=slip)) == ["↑", "→", "↓", "←"]
     assert show.action_labels(cliff()) == ["↑", "→", "↓", "←"]
     assert show.action_labels(chain(4)) == ["←", "→"]
+    assert show.action_labels(chain(4).to_sparse()) == ["←", "→"]
     assert show.action_labels(garnet(4, 3, 2, seed=0)) == ["0", "1", "2"]
     mirrored = gridworld(3, 3)
     flipped = MDP(np.asarray(mirrored.transitions)[:, ::-1], mirrored.rewards[:, ::-1], 0.9,

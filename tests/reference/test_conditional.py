@@ -16,13 +16,13 @@ from strategies import BETAS, DISCOUNTS, Drawn, few, mdps, policies, weighted_da
 
 from reference import certify
 from reference.bellman import backup
+from reference.conditional import conditional_ratio, conditional_value, gumbel_operator, gumbel_value
 from reference.divergence import KL
 from reference.evaluation import evaluate_policy
 from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
 from reference.planning import solve
-from reference.regularized import conditional_ratio, conditional_value, gumbel_operator, gumbel_value
 from reference.solution import Status
 from reference.weights import optimal_weights
 

@@ -1,0 +1,237 @@
+r"""A primal-dual Newton method for the flow problem, with continuation in the temperature (OCC-01).
+
+The optimum is where values V and ratios w satisfy
+
+    R(D w) = 0   (Bellman flow)        and        w = (f*)'(y),  y = delta_V / beta,  on every pair.            (1)
+
+Newton's method on the dual alone (w eliminated) needs hundreds of steps once beta is small: exponentials and poles are
+only linear nearby. Here w is an unknown of its own, and the relation in (1) is linearised with its *secant* between the
+two answers that it holds, w and w' = (f*)'(y):
+
+    w + dw = w' + h dy,     h = (w - w') / (f'(w) - y),     dy = B dV / beta.
+
+h is (f*)'' where the two agree, so that the method ends quadratically; for f = -log w it is w times the slack, the
+scaling of primal-dual interior-point methods (Wright, *Primal-Dual Interior-Point Methods*, 1997), which it carries
+over to every generator. Elimination of dw leaves
+
+    (B^T diag(D h) B / beta) dV = -R(D w'),
+
+the dual gradient with other weights. Steps in V keep the domain of f* and minimise the dual along their line; steps in
+w stay inside [0, cap]. Values shifted by a constant cost one bisection, so that every temperature starts with ratios of
+mean about one.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from reference.flow import Flow
+from reference.flow_system import NormalEquations
+from reference.rounding import UNIT_ROUNDOFF
+
+__all__ = ["Iterate", "minimise_dual"]
+
+_COOLING = 0.2  # the next temperature, as a share of this one
+_NEAR = 0.5  # squared Newton decrement below which a temperature is left: the next start is close enough
+_INSIDE = 0.99  # share of the way to a boundary that a step may go
+_DONE = 1e-22  # squared decrement, relative to one: the dual is then exact far below its rounding
+_TINY = 1e-300
+
+
+class Iterate(NamedTuple):
+    """Values `offset + deviation`, and ratios that satisfy the flow."""
+
+    offset: float
+    deviation: Float64[np.ndarray, " N"]
+    ratio: Float64[np.ndarray, " M"]
+    iterations: int
+    finished: bool
+    unbounded: bool
+    method: str
+
+
+def minimise_dual(flow: Flow, max_iterations: int) -> Iterate:
+    """Follow the optimum from a temperature of the size of the rewards down to `flow.beta`.
+
+    `unbounded` reports a dual below every primal value: no occupancy keeps the cap of the generator.
+    """
+    system = NormalEquations(flow)
+    with np.errstate(all="ignore"):
+        return _follow(flow, system, max_iterations)
+
+
+def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate:
+    divergence, cap = flow.divergence, flow.divergence.largest_ratio
+    beta = max(flow.beta, float(np.ptp(flow.rewards)))
+    deviation = np.zeros(flow.initial.size)
+    offset = _centred(flow, beta, 0.0, deviation)
+    y = _arguments(flow, beta, offset, deviation)
+    ratio = np.clip(np.asarray(divergence.ratio(y)), _TINY, cap * (1.0 - UNIT_ROUNDOFF))
+    best, decrement, iteration = math.inf, math.inf, 0
+    finished = unbounded = False
+    while iteration < max_iterations:
+        iteration += 1
+        implied = np.asarray(divergence.ratio(y))
+        gradient = flow.residual(flow.law * implied)
+        slope = _secant(flow, ratio, implied, y)
+        tolerance = min(0.1, max(1e-7, 0.1 * math.sqrt(decrement)))
+        step = system.solve(flow.law * slope / beta, -gradient, tolerance)
+        change = flow.forward(step) / beta
+        decrement = -float(gradient @ step) / beta
+        if not np.isfinite(decrement):
+            break
+        decrement = max(decrement, 0.0)
+        ratio_step = (implied - ratio) + slope * change
+        length = _line_minimum(flow, y, change, float(flow.initial @ step) / beta, decrement)
+        deviation = deviation + length * step
+        room = _within(ratio, ratio_step, cap)
+        ratio = np.maximum(ratio + room * ratio_step, 0.0)
+        y = _arguments(flow, beta, offset, deviation)
+        if cap < math.inf and _below_every_primal(flow, beta, offset, deviation, y):
+            unbounded = True
+            break
+        if beta > flow.beta:
+            if decrement < _NEAR:
+                beta = max(flow.beta, _COOLING * beta)
+                offset = _centred(flow, beta, offset, deviation)
+                y = _arguments(flow, beta, offset, deviation)
+            continue
+        # Quadratic convergence ends in rounding: a decrement that is small and no longer falls is made of it.
+        if decrement <= _DONE or (decrement < 1e-10 and decrement > 0.25 * best):
+            finished = True
+            break
+        best = min(best, decrement)
+    middle = 0.5 * (float(deviation.max()) + float(deviation.min()))
+    offset, deviation = offset + middle, deviation - middle
+    offset = _inside(flow, offset, deviation)
+    ratio = _projected(flow, system, _arguments(flow, flow.beta, offset, deviation))
+    return Iterate(offset, deviation, ratio, iteration, finished, unbounded, system.method)
+
+
+def _arguments(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> Float64[np.ndarray, " M"]:
+    """y = delta_V / beta, kept below the supremum where rounding would lift it there."""
+    return np.minimum(flow.td_error(offset, deviation) / beta, np.nextafter(flow.divergence.supremum, 0.0))
+
+
+def _inside(flow: Flow, offset: float, deviation: np.ndarray) -> float:
+    """The offset, raised if rounding would lift an argument to the supremum: every V must keep below it."""
+    supremum = flow.divergence.supremum
+    if supremum == math.inf:
+        return offset
+    size = float(np.abs(flow.rewards).max()) + float(np.abs(deviation).max()) + (1.0 - flow.discount) * abs(offset)
+    margin = 64.0 * UNIT_ROUNDOFF * (size / flow.beta + supremum)
+    excess = float((flow.td_error(offset, deviation) / flow.beta).max()) + margin - supremum
+    return offset + max(excess, 0.0) * flow.beta / (1.0 - flow.discount)
+
+
+def _secant(flow: Flow, ratio: np.ndarray, implied: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, " M"]:
+    """(w - w') / (f'(w) - y), and its limit (f*)'' where the difference is made of rounding."""
+    distance = np.asarray(flow.divergence.f_prime(ratio)) - y
+    secant = (ratio - implied) / distance
+    close = np.abs(distance) <= 1e-5 * (1.0 + np.abs(y))
+    limit = _curvature(flow, implied, y)
+    usable = np.isfinite(secant) & (secant >= 0.0) & ~close
+    return np.where(usable, secant, np.where(np.isfinite(limit), limit, 0.0))
+
+
+def _curvature(flow: Flow, implied: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, " M"]:
+    """(f*)''(y): zero where the ratio stands at an end of its domain."""
+    divergence, cap = flow.divergence, flow.divergence.largest_ratio
+    top = float(divergence.f_prime(cap)) if cap < math.inf else math.inf
+    bottom = divergence.infimum
+    moves = (y > bottom) & (y < top)
+    return np.where(moves, np.asarray(divergence.curvature(implied)), 0.0)
+
+
+def _within(ratio: np.ndarray, step: np.ndarray, cap: float) -> float:
+    """How far ratios may go along `step`, at most all the way."""
+    falls, rises = step < 0.0, step > 0.0
+    room = _INSIDE * float(np.min(-ratio[falls] / step[falls], initial=math.inf))
+    if cap < math.inf:
+        room = min(room, _INSIDE * float(np.min((cap - ratio[rises]) / step[rises], initial=math.inf)))
+    return min(1.0, room)
+
+
+def _line_minimum(flow: Flow, y: np.ndarray, change: np.ndarray, linear: float, decrement: float) -> float:
+    """A step length at which the dual has lost half of its slope: it is convex along the line, so signs decide."""
+    divergence, longest = flow.divergence, 1.0
+    if divergence.supremum < math.inf:
+        rises = change > 0.0
+        room = float(np.min((divergence.supremum - y[rises]) / change[rises], initial=math.inf))
+        longest = min(1.0, _INSIDE * room)
+    length, low, high = longest, 0.0, math.inf
+    for _ in range(60):
+        terms = flow.law * np.asarray(divergence.ratio(y + length * change)) * change
+        slope = linear + float(terms.sum())
+        rounding = 64.0 * UNIT_ROUNDOFF * (abs(linear) + float(np.abs(terms).sum()))
+        if math.isfinite(slope) and (abs(slope) <= max(0.5 * decrement, rounding) or decrement <= _DONE):
+            break
+        if slope < 0.0:
+            low = length
+            if high == math.inf:
+                break
+        else:
+            high = length
+        length = 0.5 * (low + high) if low > 0.0 else 0.4 * high
+    return length
+
+
+def _centred(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> float:
+    """The offset at which ratios have a mean between 1/2 and 2; bisection on the shift of all arguments."""
+    y = flow.td_error(offset, deviation) / beta
+    high = float(y.max())
+    low = max(float(y.min()), high - flow.divergence.supremum)
+
+    def mean(shift: float) -> float:
+        """Of the ratios; infinite where the shift leaves the domain."""
+        arguments = y - shift
+        if not np.all(arguments <= flow.divergence.supremum):
+            return math.inf
+        return float(flow.law @ np.asarray(flow.divergence.ratio(arguments)))
+
+    reach = 1.0
+    while mean(low) < 0.5 and reach < 1e4:  # data on pairs that cannot be charged are missing from the mean
+        low, reach = low - reach, 2.0 * reach
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        size = mean(middle)
+        if 0.5 <= size <= 2.0:
+            break
+        low, high = (middle, high) if size > 2.0 else (low, middle)
+    return offset + beta * 0.5 * (low + high) / (1.0 - flow.discount)
+
+
+def _below_every_primal(flow: Flow, beta: float, offset: float, deviation: np.ndarray, y: np.ndarray) -> bool:
+    """Whether this dual value is less than what any occupancy within the cap would have: then there is none."""
+    divergence = flow.divergence
+    start = offset * float(flow.initial.sum()) + float(flow.initial @ deviation)
+    dual = start + beta * float(flow.law @ np.asarray(divergence.conjugate(y)))
+    price = max(float(divergence.f(0.0)), float(divergence.f(divergence.largest_ratio)))
+    scale = float(np.abs(flow.rewards).max()) + beta * price
+    return dual < float(flow.rewards.min()) - beta * price * float(flow.law.sum()) - 1e-9 * scale
+
+
+def _projected(flow: Flow, system: NormalEquations, y: np.ndarray) -> Float64[np.ndarray, " M"]:
+    """The ratios at y, moved along the linearised flow equation until what they lack is rounding.
+
+    Floats of size |V| / beta near y cannot hold y well enough; ratios can hold the flow to the last digit.
+    """
+    divergence, cap = flow.divergence, flow.divergence.largest_ratio
+    ratio = np.asarray(divergence.ratio(y))
+    slope = _curvature(flow, ratio, y)
+    weights = flow.law * slope
+    if not (np.isfinite(weights).all() and np.isfinite(ratio).all()):
+        return np.where(np.isfinite(ratio), ratio, 1.0)  # a run that broke down: any occupancy will do
+    missing = flow.residual(flow.law * ratio)
+    for _ in range(4):
+        moved = np.clip(ratio + slope * flow.forward(system.solve(weights, -missing, 1e-6)), 0.0, cap)
+        left = flow.residual(flow.law * moved)
+        if not np.abs(left).sum() < np.abs(missing).sum():
+            break
+        gain = float(np.abs(left).sum() / np.abs(missing).sum())
+        ratio, missing = moved, left
+        if gain > 0.25:
+            break
+    return ratio

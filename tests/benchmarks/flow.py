@@ -1,0 +1,125 @@
+"""The flow problem side by side with a conic solver, in one run: `python tests/benchmarks/flow.py [--large]`.
+
+Prints Markdown. Both sides get the same arrays; the time of cvxpy includes building its program, the time of
+`regularized_occupancy` includes its certificate. Errors of the conic value are distances to the certified enclosure.
+Nothing is asserted: read ratios, not seconds. Needs cvxpy and clarabel (`pip install cvxpy clarabel`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from reference.divergence import KL, Divergence, JensenShannon
+from reference.library import garnet, gridworld
+from reference.mdp import MDP
+from reference.regularized import RegularizedOccupancy, regularized_occupancy
+
+T = TypeVar("T")
+
+
+def random_law(mdp: MDP) -> np.ndarray:
+    """Independent uniform weights on the available pairs."""
+    law = np.random.default_rng(0).random(mdp.rewards.shape) * mdp.available
+    return law / law.sum()
+
+
+def conic_value(mdp: MDP, law: np.ndarray, beta: float, divergence: Divergence) -> tuple[float, str]:
+    """The optimal value by Clarabel, and its status."""
+    import cvxpy
+
+    entries, data = cvxpy.Variable(law.size, nonneg=True), law.ravel()
+    pairs = sparse.csr_array(
+        (np.ones(law.size), (np.arange(law.size) // mdp.n_actions, np.arange(law.size))),
+        shape=(mdp.n_states, law.size),
+    )
+    balance = sparse.csr_array(pairs - mdp.discount * sparse.csr_array(mdp.matrix).T)
+    if divergence.name == "kl":
+        price = cvxpy.sum(cvxpy.kl_div(entries, data))
+    else:
+        middle = (entries + data) / 2.0
+        price = cvxpy.sum(cvxpy.rel_entr(entries, middle)) + cvxpy.sum(cvxpy.rel_entr(data, middle))
+    goal = cvxpy.Maximize(mdp.rewards.ravel() @ entries - beta * price)
+    problem = cvxpy.Problem(goal, [balance @ entries == (1.0 - mdp.discount) * mdp.initial])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            problem.solve(solver=cvxpy.CLARABEL)
+        except cvxpy.error.SolverError:
+            return math.nan, "failed"
+    return float(problem.value), str(problem.status)
+
+
+def timed(call: Callable[[], T], repetitions: int) -> tuple[T, float]:
+    """The result and the shortest of several times."""
+    best = math.inf
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        result = call()
+        best = min(best, time.perf_counter() - start)
+    return result, best
+
+
+def digits(found: RegularizedOccupancy, value: float) -> float:
+    """Correct digits of a value, judged by the enclosure."""
+    error = max(abs(value - found.dual), abs(value - found.primal))  # NaN where the solver failed
+    return -math.log10(error / abs(found.dual)) if error > 0.0 else math.nan
+
+
+def against_conic(mdp: MDP, name: str, betas: list[float], divergences: list[Divergence]) -> None:
+    """One row for each temperature and generator, both solvers one after the other."""
+    law = random_law(mdp)
+    for divergence in divergences:
+        for beta in betas:
+            found, ours = timed(lambda d=divergence, b=beta: regularized_occupancy(mdp, law, b, d), 3)
+            (value, status), theirs = timed(lambda d=divergence, b=beta: conic_value(mdp, law, b, d), 1)
+            relative = found.gap / abs(found.dual)
+            print(
+                f"| {name} | {divergence.name} | {beta:g} | {ours:.3f} | {found.iterations} | {relative:.0e} | "
+                f"{theirs:.2f} | {digits(found, value):.1f} ({status}) | {theirs / ours:.0f} |",
+                flush=True,
+            )
+
+
+def alone(mdp: MDP, name: str, betas: list[float], divergences: list[Divergence]) -> None:
+    """Sizes that the conic solver does not reach in reasonable time."""
+    law = random_law(mdp)
+    for divergence in divergences:
+        for beta in betas:
+            found, ours = timed(lambda d=divergence, b=beta: regularized_occupancy(mdp, law, b, d), 1)
+            relative = found.gap / abs(found.dual)
+            print(
+                f"| {name} | {divergence.name} | {beta:g} | {ours:.2f} | {found.iterations} | {relative:.0e} | "
+                f"{found.method} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--large", action="store_true", help="also S*A = 1e5 and a grid of 4e4 pairs, without peer")
+    arguments = parser.parse_args()
+    print("| instance | f | beta | ours s | steps | gap / value | Clarabel s | its digits | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    warm = garnet(5, 2, 2, seed=0)
+    conic_value(warm, random_law(warm), 1.0, KL())  # imports and first calls count for neither side
+    small = garnet(200, 4, 5, seed=0, sparse_rows=True)
+    against_conic(small, "200 x 4", [1.0, 0.1, 0.01], [KL(), JensenShannon()])
+    against_conic(garnet(2500, 4, 5, seed=0, sparse_rows=True), "2500 x 4", [1.0, 0.1, 0.01], [KL(), JensenShannon()])
+    against_conic(garnet(1000, 10, 5, seed=0, sparse_rows=True), "1000 x 10", [0.1], [KL(), JensenShannon()])
+    if arguments.large:
+        print("\n| instance | f | beta | ours s | steps | gap / value | method |\n|---|---|---|---|---|---|---|")
+        big = garnet(25_000, 4, 5, seed=0, sparse_rows=True)
+        alone(big, "25000 x 4", [1.0, 0.1, 0.01], [KL()])
+        alone(gridworld(100, 100, 0.99, slip=0.1), "grid 100 x 100", [1.0, 0.1, 0.01], [KL(), JensenShannon()])
+
+
+if __name__ == "__main__":
+    main()
