@@ -168,7 +168,7 @@ class Mixture(Divergence):
         bounds = [divergence.mean_below for _, divergence in self.terms]
         return Mean.MEAN if all(mean is not None and mean >= Mean.MEAN for mean in bounds) else None
 
-    def _sum(self, parts: Callable[[Divergence], np.ndarray]) -> np.ndarray:
+    def _sum(self, parts: Callable[[Divergence], np.ndarray | np.float64]) -> np.ndarray | np.float64:
         return sum((coefficient * parts(divergence) for coefficient, divergence in self.terms), np.zeros(()))
 
     def _slope_at(self, w: float) -> float:
@@ -240,9 +240,11 @@ class Mixture(Divergence):
         high = np.where(up, np.minimum.reduce(whole), np.maximum.reduce(shares))
         if self.supremum < math.inf:
             high = np.minimum(high, self._bracket_at_slack(0.5 * self.supremum)[1])
-        low = np.clip(low * (1.0 - _OUTWARD), max(floor, math.ulp(0.0)), cap)
-        high = np.clip(high * (1.0 + _OUTWARD), max(floor, math.ulp(0.0)), min(cap, np.finfo(np.float64).max))
+        least, most = max(floor, math.ulp(0.0)), min(cap, np.finfo(np.float64).max)
+        low, high = np.clip(low * (1.0 - _OUTWARD), least, most), np.clip(high * (1.0 + _OUTWARD), least, most)
         root = _root(self._f_prime, self._curvature, target, low, high)
+        # beyond the last slope that a float ratio has, the ratio overflows or underflows
+        root = np.where(target > self._slope_at(most), cap, np.where(target < self._slope_at(least), floor, root))
         ends = np.where(y == 0.0, 1.0, np.where(y < 0.0, floor, cap))
         return np.where(inside, root, ends)
 
@@ -264,18 +266,18 @@ class Mixture(Divergence):
         return low, np.clip(np.maximum.reduce(shares) * (1.0 + _OUTWARD), least, most)
 
 
-def _unbounded_ratio(divergence: Divergence, y: np.ndarray) -> np.ndarray:
+def _unbounded_ratio(divergence: Divergence, y: np.ndarray | np.float64) -> np.ndarray:
     """(f*)'(y), and inf at and above the supremum."""
     inside = y < divergence.supremum
     return np.where(inside, divergence._ratio(np.where(inside, y, 0.0)), math.inf)
 
 
 def _root(
-    function: Callable[[np.ndarray], np.ndarray],
-    inverse_slope: Callable[[np.ndarray], np.ndarray],
-    target: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
+    function: Callable[[np.ndarray], np.ndarray | np.float64],
+    inverse_slope: Callable[[np.ndarray], np.ndarray | np.float64],
+    target: np.ndarray | np.float64,
+    low: np.ndarray | np.float64,
+    high: np.ndarray | np.float64,
 ) -> np.ndarray:
     """The w in [low, high] at which an increasing function has the value target, elementwise, for 0 < low <= high.
 

@@ -143,9 +143,7 @@ class _Logistic(Divergence):
     def _f_prime(self, w):
         share = (w - 1.0) / self._below
         low = share < -0.5
-        lower = np.where(
-            low, np.log((w - self.smallest_ratio) / self._below), np.log1p(np.where(low, 0.0, share))
-        )
+        lower = np.where(low, np.log((w - self.smallest_ratio) / self._below), np.log1p(np.where(low, 0.0, share)))
         return lower - self._log_room(w)
 
     def _log_room(self, w):
@@ -216,8 +214,8 @@ class FermiDirac(_Logistic):
 class TwoSidedFermiDirac(_Logistic):
     """Ratios in [m, M], f(w) = (w-m) log((w-m)/(1-m)) + (M-w) log((M-w)/(M-1)) with m = low, M = high (JS-20).
 
-    The ratio ``m + (M - m) sigmoid(y - log((M-1)/(1-m)))`` is the affine sigmoid of source 002, with the multiplier that
-    makes it optimal. m = 0 is `FermiDirac(M)`. ValueError unless 0 <= low < 1 < high < inf.
+    The ratio ``m + (M - m) sigmoid(y - log((M-1)/(1-m)))`` is the affine sigmoid of source 002, with the multiplier
+    that makes it optimal. m = 0 is `FermiDirac(M)`. ValueError unless 0 <= low < 1 < high < inf.
     """
 
     low: float

@@ -255,7 +255,7 @@ def _power(base, base_tail, exponent, exponent_tail):
     return np.power(base, exponent) * np.exp(change)
 
 
-def _exponential_excess(x: np.ndarray) -> np.ndarray:
+def _exponential_excess(x: np.ndarray | np.float64) -> np.ndarray | np.float64:
     """e^x - 1 - x for |x| <= 1/2, to relative accuracy: x^2/2 (1 + x/3 (1 + x/4 (...))), fifteen terms."""
     series = np.ones_like(x)
     for k in range(17, 2, -1):

@@ -202,8 +202,7 @@ def _inverse(
         return high
     if y <= _limit(slope, low if low > 0 else small, 1 + unit):
         return low
-    under, over = (low if low > 0 else small), (high if high < mpmath.inf else 1 / small)
-    under, over = (Number(1), over) if y >= 0 else (under, Number(1))
+    under, over = _around_one(slope, y, low if low > 0 else small, high if high < mpmath.inf else 1 / small)
     w = sqrt(under * over)
     for _ in range(100 * mpmath.mp.dps):
         miss = slope(w) - y
@@ -214,6 +213,18 @@ def _inverse(
         newton = w * exp(-step) if abs(step) < 30 else Number(0)
         w = newton if under < newton < over else sqrt(under * over)
     raise ArithmeticError(f"the oracle did not settle at y = {y}")
+
+
+def _around_one(slope: Callable[[Number], Number], y: Number, low: Number, high: Number) -> tuple[Number, Number]:
+    """Ratios on both sides of the root, from one outward by repeated squaring: not far from it, in log w."""
+    reach = Number(2)
+    if y >= 0:
+        while reach < high and slope(reach) < y:
+            reach *= reach
+        return Number(1) if reach == 2 else sqrt(reach), min(reach, high)
+    while 1 / reach > low and slope(1 / reach) > y:
+        reach *= reach
+    return max(1 / reach, low), Number(1) if reach == 2 else 1 / sqrt(reach)
 
 
 def _limit(slope: Callable[[Number], Number], end: Number, inside: Number) -> Number:
