@@ -294,8 +294,8 @@ def _formulas(divergence: Divergence, arb: Any) -> tuple[Callable[[Any], Any], C
 
             return joined(ratio, lambda y: cap), joined(conjugate, lambda y: conjugate(edge) + cap * (y - edge))
     raise TypeError(
-        f"no formulas in balls for {divergence!r}: expected kl, js, fermi-dirac, two-sided-fermi-dirac, chi2, hellinger, "
-        "reverse-kl or power, or one of them capped"
+        f"no formulas in balls for {divergence!r}: expected kl, js, fermi-dirac, two-sided-fermi-dirac, chi2, "
+        "hellinger, reverse-kl or power, or one of them capped"
     )
 
 

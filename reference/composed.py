@@ -168,8 +168,8 @@ class Mixture(Divergence):
         bounds = [divergence.mean_below for _, divergence in self.terms]
         return Mean.MEAN if all(mean is not None and mean >= Mean.MEAN for mean in bounds) else None
 
-    def _sum(self, parts: Callable[[Divergence], np.ndarray | np.float64]) -> np.ndarray | np.float64:
-        return sum((coefficient * parts(divergence) for coefficient, divergence in self.terms), np.zeros(()))
+    def _sum(self, parts: Callable[[Divergence], np.ndarray | np.float64]) -> np.ndarray:
+        return np.asarray(sum(coefficient * parts(divergence) for coefficient, divergence in self.terms))
 
     def _slope_at(self, w: float) -> float:
         with np.errstate(divide="ignore"):
@@ -185,7 +185,7 @@ class Mixture(Divergence):
         return self._sum(lambda divergence: divergence._conjugate_at_ratio(w))
 
     def _curvature(self, w):
-        return 1.0 / self._sum(lambda divergence: 1.0 / divergence._curvature(w))
+        return 1.0 / self._sum(lambda divergence: 1.0 / np.asarray(divergence._curvature(w)))
 
     def _slope_slack(self, w):
         return self._sum(lambda divergence: divergence._slope_slack(w))
@@ -209,7 +209,7 @@ class Mixture(Divergence):
         finite = np.where(np.isfinite(s), s, 0.0)
         return self._around(self.supremum - s, self._ratio_at_slack(s), lambda w: self._slope_slack(w) - finite)
 
-    def _around(self, y, w, residual: Callable[[np.ndarray], np.ndarray]):
+    def _around(self, y, w, residual: Callable[[np.ndarray], np.ndarray | np.float64]):
         """f*(y) from a ratio w next to (f*)'(y): f*(f'(w)) + w (y - f'(w)), wrong by at most |dw| |y - f'(w)|.
 
         Where w is an end of the domain f' may be infinite and f is not: there w y - f(w), which is stationary.
