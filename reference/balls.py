@@ -147,13 +147,15 @@ def enclose_weights(
     Needs python-flint. ValueError as in `optimal_weights`; TypeError for a generator without formulas in balls.
     """
     flint = import_flint()
-    arb, (ratio, conjugate) = flint.arb, _formulas(divergence, flint.arb)
+    arb = flint.arb
+    _formulas(divergence, arb)  # a generator without formulas is named before anything is solved
     guess = optimal_weights(advantage, behavior, beta, divergence)
     data = [(Fraction(float(a)), Fraction(float(d))) for a, d in zip(advantage.flat, behavior.flat, strict=True) if d]
     mass = sum((d for _, d in data), start=Fraction(0))
     exact_z = [a / Fraction(beta) for a, _ in data]
     size = int(max(map(abs, exact_z))).bit_length()
     with flint.ctx.workprec(bits + size + 64):
+        ratio, conjugate = _formulas(divergence, arb)
         z, law = [_ball(x) for x in exact_z], [_ball(d / mass) for _, d in data]
 
         def mean(function: Callable[[Any], Any], nu: Any) -> Any:
