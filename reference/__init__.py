@@ -26,10 +26,17 @@ from reference.conditional import conditional_ratio as conditional_ratio
 from reference.conditional import conditional_value as conditional_value
 from reference.conditional import gumbel_value as gumbel_value
 from reference.divergence import KL as KL
+from reference.divergence import Capped as Capped
 from reference.divergence import Divergence as Divergence
 from reference.divergence import DomainError as DomainError
 from reference.divergence import FermiDirac as FermiDirac
+from reference.divergence import Hellinger as Hellinger
 from reference.divergence import JensenShannon as JensenShannon
+from reference.divergence import Mixture as Mixture
+from reference.divergence import PearsonChi2 as PearsonChi2
+from reference.divergence import Power as Power
+from reference.divergence import ReverseKL as ReverseKL
+from reference.divergence import TwoSidedFermiDirac as TwoSidedFermiDirac
 from reference.divergence import divergence_from_name as divergence_from_name
 from reference.entropy_target import EntropyTemperature as EntropyTemperature
 from reference.entropy_target import InfeasibleEntropy as InfeasibleEntropy

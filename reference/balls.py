@@ -19,7 +19,18 @@ from jaxtyping import Float64
 
 from reference.checks import check_policy, check_temperature
 from reference.conditional import conditional_value
-from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
+from reference.divergence import (
+    KL,
+    Capped,
+    Divergence,
+    FermiDirac,
+    Hellinger,
+    JensenShannon,
+    PearsonChi2,
+    Power,
+    ReverseKL,
+    TwoSidedFermiDirac,
+)
 from reference.evaluation import evaluate_policy, linear_solver
 from reference.mdp import MDP
 from reference.rational import RationalMDP, import_flint, nearest_floats, pair_row
@@ -136,13 +147,15 @@ def enclose_weights(
     Needs python-flint. ValueError as in `optimal_weights`; TypeError for a generator without formulas in balls.
     """
     flint = import_flint()
-    arb, (ratio, conjugate) = flint.arb, formulas(divergence, flint.arb)
+    arb = flint.arb
+    formulas(divergence, arb)  # a generator without formulas is named before anything is solved
     guess = optimal_weights(advantage, behavior, beta, divergence)
     data = [(Fraction(float(a)), Fraction(float(d))) for a, d in zip(advantage.flat, behavior.flat, strict=True) if d]
     mass = sum((d for _, d in data), start=Fraction(0))
     exact_z = [a / Fraction(beta) for a, _ in data]
     size = int(max(map(abs, exact_z))).bit_length()
     with flint.ctx.workprec(bits + size + 64):
+        ratio, conjugate = formulas(divergence, arb)
         z, law = [ball(x) for x in exact_z], [ball(d / mass) for _, d in data]
 
         def mean(function: Callable[[Any], Any], nu: Any) -> Any:
@@ -244,17 +257,80 @@ def _bracket(
 def formulas(divergence: Divergence, arb: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """`(f*)'` and `f*` of FD-01 on balls, written from the table and not from `reference.divergence`."""
     infinite = arb("+inf")
-    if isinstance(divergence, KL):
-        return (lambda y: y.exp()), (lambda y: y.exp() - 1)
-    if isinstance(divergence, JensenShannon):
-        return (
-            lambda y: infinite if 2 - y.exp() <= 0 else y.exp() / (2 - y.exp()),
-            lambda y: infinite if 2 - y.exp() <= 0 else -(2 - y.exp()).log(),
-        )
-    if isinstance(divergence, FermiDirac):
-        cap = arb(divergence.cap)
-        return (lambda y: cap / (1 + (cap - 1) * (-y).exp())), (lambda y: cap * ((cap - 1 + y.exp()) / cap).log())
-    raise TypeError(f"no formulas in balls for {divergence!r}: expected kl, js or fermi-dirac")
+
+    def below(pole: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A function of the distance to a pole, infinite where that is certainly not positive."""
+        return lambda y: infinite if pole(y) <= 0 else function(pole(y))
+
+    match divergence:
+        case KL():
+            return (lambda y: y.exp()), (lambda y: y.exp() - 1)
+        case JensenShannon():
+            return below(lambda y: 2 - y.exp(), lambda s: 2 / s - 1), below(lambda y: 2 - y.exp(), lambda s: -s.log())
+        case Hellinger():
+            return below(lambda y: 1 - y, lambda s: 1 / (s * s)), below(lambda y: 1 - y, lambda s: 1 / s - 1)
+        case ReverseKL():
+            return below(lambda y: 1 - y, lambda s: 1 / s), below(lambda y: 1 - y, lambda s: -s.log())
+        case FermiDirac() | TwoSidedFermiDirac():
+            m, top = arb(divergence.smallest_ratio), arb(divergence.largest_ratio)
+            odds = (top - 1) / (1 - m)
+            return (
+                lambda y: m + (top - m) / (1 + odds * (-y).exp()),
+                lambda y: m * y + (top - m) * ((odds + y.exp()) / (odds + 1)).log(),
+            )
+        case PearsonChi2():
+            return (lambda y: (1 + y).max(arb(0))), (lambda y: ((1 + y).max(arb(0)) ** 2 - 1) / 2)
+        case Power(alpha=number):
+            alpha = arb(number)
+            return (
+                lambda y: _power(1 + y, alpha),
+                lambda y: (_power(1 + y, 1 + alpha) - 1) / (1 + alpha),
+            )
+        case Capped(divergence=inner, cap=number):
+            cap, edge = arb(number), _slope(inner, arb(number))
+            ratio, conjugate = formulas(inner, arb)
+
+            def joined(plain: Callable[[Any], Any], beyond: Callable[[Any], Any]) -> Callable[[Any], Any]:
+                """Both sides of the edge; their union where it cannot be told on which one an argument lies."""
+                return lambda y: plain(y) if y < edge else beyond(y) if y > edge else plain(y).union(beyond(y))
+
+            return joined(ratio, lambda y: cap), joined(conjugate, lambda y: conjugate(edge) + cap * (y - edge))
+    raise TypeError(
+        f"no formulas in balls for {divergence!r}: expected kl, js, fermi-dirac, two-sided-fermi-dirac, chi2, "
+        "hellinger, reverse-kl or power, or one of them capped"
+    )
+
+
+def _slope(divergence: Divergence, w: Any) -> Any:
+    """`f'` of FD-01 on balls, for generators that can be capped."""
+    match divergence:
+        case KL():
+            return w.log()
+        case JensenShannon():
+            return (2 * w / (w + 1)).log()
+        case Hellinger():
+            return 1 - 1 / w.sqrt()
+        case ReverseKL():
+            return 1 - 1 / w
+        case FermiDirac() | TwoSidedFermiDirac():
+            m, top = divergence.smallest_ratio, divergence.largest_ratio
+            return ((w - m) * (top - 1) / ((top - w) * (1 - m))).log()
+        case PearsonChi2():
+            return w - 1
+        case Power(alpha=alpha):
+            return _power(w, 1 / type(w)(alpha)) - 1
+        case Capped(divergence=inner):
+            return _slope(inner, w)
+    raise TypeError(f"no formulas in balls for {divergence!r}")
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """`max(base, 0)^exponent` for a positive exponent: it increases, so the ends of `base` enclose it."""
+    if base > 0:
+        return base**exponent
+    if base <= 0:
+        return type(base)(0)
+    return type(base)(0).union(type(base)(base.upper()) ** exponent)
 
 
 def _row_sum(process: MDP | RationalMDP, pair: int) -> Fraction:

@@ -73,7 +73,7 @@ def support(mdp: MDP, behavior: Float64[np.ndarray, "S A"], divergence: Divergen
 
 def _price_of_zero(divergence: Divergence) -> float:
     with np.errstate(all="ignore"):
-        return float(divergence.f(0.0))
+        return float(divergence.f(0.0)) if divergence.smallest_ratio == 0.0 else math.inf
 
 
 def check_law(mdp: MDP, behavior: Float64[np.ndarray, "S A"]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.balls import Enclosure, ball, end, formulas
-from reference.divergence import KL, Divergence, JensenShannon
+from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
 from reference.feasibility import support
 from reference.flow import Flow, flow_of
 from reference.mdp import MDP
@@ -41,6 +41,8 @@ def enclose_flow(
     `regularized_occupancy`; ValueError if no precision up to 4096 bits is enough.
     """
     flint = import_flint()
+    if not isinstance(divergence, KL | JensenShannon | FermiDirac):
+        raise TypeError(f"no formulas in balls of the flow problem for {divergence!r}: expected kl, js or fermi-dirac")
     flow = flow_of(mdp, behavior, float(beta), divergence, support(mdp, behavior, divergence))
     precision, found = bits + 64, None
     while precision <= _BITS:

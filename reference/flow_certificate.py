@@ -26,7 +26,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.certify import lookahead, lookahead_radius
-from reference.divergence import RELATIVE_ACCURACY
 from reference.flow import Flow
 from reference.mdp import MDP
 from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
@@ -66,21 +65,21 @@ def certify_flow(
     with np.errstate(all="ignore"):
         local, blur = _td_error(mdp, flow, offset, deviation)
         y, radius = local / flow.beta, (blur / flow.beta + UNIT_ROUNDOFF * np.abs(local / flow.beta)) * _OUTWARD
-        above = y + radius * _OUTWARD + UNIT_ROUNDOFF * np.abs(y)
+        above = y + radius * _OUTWARD + (flow.divergence.argument_accuracy + UNIT_ROUNDOFF) * np.abs(y)
         if not np.all(above < flow.divergence.supremum):
             return FlowBounds(-math.inf, math.inf, _flow_residual(flow, occupancy))
         conjugate = np.asarray(flow.divergence.conjugate(above))
         start, start_error = _start(mdp, flow, offset, deviation)
         terms = flow.law * conjugate
         mean = math.fsum(terms)
-        spread = (RELATIVE_ACCURACY + 2.0 * UNIT_ROUNDOFF) * math.fsum(np.abs(terms)) + terms.size * _SMALLEST
+        spread = (flow.divergence.accuracy + 2.0 * UNIT_ROUNDOFF) * math.fsum(np.abs(terms)) + terms.size * _SMALLEST
         value = math.fsum([start, flow.beta * mean, flow.constant])
         error = (
             start_error
             + flow.beta * spread
             + 4.0 * UNIT_ROUNDOFF * (abs(start) + flow.beta * abs(mean) + abs(flow.constant))
         )
-        error += RELATIVE_ACCURACY * abs(flow.constant)
+        error += flow.divergence.accuracy * abs(flow.constant)
         dual = value + error * _OUTWARD
         # The gaps are taken from the same upper value of f*, so only its rounding counts a second time.
         lost = math.inf
@@ -214,13 +213,13 @@ def _fenchel_young(
 
 
 def _gap(flow: Flow, ratio: np.ndarray, below: np.ndarray, conjugate: np.ndarray) -> Float64[np.ndarray, " M"]:
-    """Upper bound on f(w) + f*(y) - w y at one ratio per pair; infinite beyond the cap."""
+    """Upper bound on f(w) + f*(y) - w y at one ratio per pair; infinite outside the domain of f."""
     divergence = flow.divergence
-    inside = (ratio <= divergence.largest_ratio) & (ratio < math.inf)
+    inside = (ratio >= divergence.smallest_ratio) & (ratio <= divergence.largest_ratio) & (ratio < math.inf)
     ratio = np.where(inside, ratio, 1.0)
     price = np.asarray(divergence.f(ratio))
     product = np.where(ratio > 0.0, ratio * below, 0.0)
-    rounding = RELATIVE_ACCURACY * (price + np.abs(conjugate)) + 4.0 * UNIT_ROUNDOFF * (
+    rounding = divergence.accuracy * (price + np.abs(conjugate)) + 4.0 * UNIT_ROUNDOFF * (
         price + np.abs(conjugate) + np.abs(product)
     )
     gap = np.maximum(price + conjugate - product, 0.0) + rounding

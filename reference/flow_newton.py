@@ -69,12 +69,13 @@ def minimise_dual(flow: Flow, max_iterations: int) -> Iterate:
 
 def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate:
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
+    floor = divergence.smallest_ratio
     warmest = beta = max(flow.beta, float(np.ptp(flow.rewards)))
     law = _levelled(flow, beta, warmest)
     deviation = np.zeros(flow.initial.size)
     offset = _centred(flow, law, beta, 0.0, deviation)
     y = _arguments(flow, beta, offset, deviation)
-    ratio = np.clip(np.asarray(divergence.ratio(y)), _TINY, cap * (1.0 - UNIT_ROUNDOFF))
+    ratio = np.clip(np.asarray(divergence.ratio(y)), max(_TINY, floor), cap * (1.0 - UNIT_ROUNDOFF))
     best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
@@ -92,8 +93,8 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
         ratio_step = (implied - ratio) + slope * change
         length = _line_minimum(flow, law, y, change, float(flow.initial @ step) / beta, decrement)
         deviation = deviation + length * step
-        room = _within(ratio, ratio_step, cap)
-        ratio = np.maximum(ratio + room * ratio_step, 0.0)
+        room = _within(ratio, ratio_step, floor, cap)
+        ratio = np.maximum(ratio + room * ratio_step, floor)
         y = _arguments(flow, beta, offset, deviation)
         if cap < math.inf and _below_every_primal(flow, beta, offset, deviation, y):
             unbounded = True
@@ -119,8 +120,9 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
 
 
 def _levelled(flow: Flow, beta: float, warmest: float) -> Float64[np.ndarray, " M"]:
-    """The data at `beta` on its way down, more where there are few; caps leave no such freedom."""
-    if beta <= flow.beta or flow.divergence.largest_ratio < math.inf:
+    """The data at `beta` on its way down, more where there are few; floors and caps leave no such freedom."""
+    divergence = flow.divergence
+    if beta <= flow.beta or divergence.smallest_ratio > 0.0 or divergence.largest_ratio < math.inf:
         return flow.law
     return np.maximum(flow.law, math.sqrt(beta / warmest) * float(flow.law.mean()))
 
@@ -155,15 +157,14 @@ def _curvature(flow: Flow, implied: np.ndarray, y: np.ndarray) -> Float64[np.nda
     """(f*)''(y): zero where the ratio stands at an end of its domain."""
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
     top = float(divergence.f_prime(cap)) if cap < math.inf else math.inf
-    bottom = getattr(divergence, "infimum", -math.inf)  # f'(0+), where a generator has a finite one
-    moves = (y > bottom) & (y < top)
+    moves = (y > divergence.infimum) & (y < top)
     return np.where(moves, np.asarray(divergence.curvature(implied)), 0.0)
 
 
-def _within(ratio: np.ndarray, step: np.ndarray, cap: float) -> float:
+def _within(ratio: np.ndarray, step: np.ndarray, floor: float, cap: float) -> float:
     """How far ratios may go along `step`, at most all the way."""
     falls, rises = step < 0.0, step > 0.0
-    room = _INSIDE * float(np.min(-ratio[falls] / step[falls], initial=math.inf))
+    room = _INSIDE * float(np.min((floor - ratio[falls]) / step[falls], initial=math.inf))
     if cap < math.inf:
         room = min(room, _INSIDE * float(np.min((cap - ratio[rises]) / step[rises], initial=math.inf)))
     return min(1.0, room)
@@ -225,7 +226,7 @@ def _below_every_primal(flow: Flow, beta: float, offset: float, deviation: np.nd
     divergence = flow.divergence
     start = offset * float(flow.initial.sum()) + float(flow.initial @ deviation)
     dual = start + beta * float(flow.law @ np.asarray(divergence.conjugate(y)))
-    price = max(float(divergence.f(0.0)), float(divergence.f(divergence.largest_ratio)))
+    price = max(float(divergence.f(divergence.smallest_ratio)), float(divergence.f(divergence.largest_ratio)))
     scale = float(np.abs(flow.rewards).max()) + beta * price
     return dual < float(flow.rewards.min()) - beta * price * float(flow.law.sum()) - 1e-9 * scale
 
@@ -243,7 +244,8 @@ def _projected(flow: Flow, system: NormalEquations, y: np.ndarray) -> Float64[np
         return np.where(np.isfinite(ratio), ratio, 1.0)  # a run that broke down: any occupancy will do
     missing = flow.residual(flow.law * ratio)
     for _ in range(4):
-        moved = np.clip(ratio + slope * flow.forward(system.solve(weights, -missing, 1e-6)), 0.0, cap)
+        moved = ratio + slope * flow.forward(system.solve(weights, -missing, 1e-6))
+        moved = np.clip(moved, divergence.smallest_ratio, cap)
         left = flow.residual(flow.law * moved)
         if not np.abs(left).sum() < np.abs(missing).sum():
             break

@@ -24,8 +24,8 @@ from importlib import import_module
 import numpy as np
 from jaxtyping import Float64
 
-from reference.divergence import KL, RELATIVE_ACCURACY, Divergence, DomainError, Reals
-from reference.multiplier import Root, solve_multiplier
+from reference.divergence import KL, Divergence, DomainError, Reals
+from reference.multiplier import Arguments, Root, solve_multiplier
 from reference.rounding import UNIT_ROUNDOFF, admissible_defect
 
 __all__ = ["Weights", "effective_sample_size", "optimal_weights", "relaxed_objective", "weights_at"]
@@ -163,21 +163,40 @@ def effective_sample_size(weights: Reals, behavior: Reals) -> float:
 
 
 def _ratio_error(root: Root, ratio: Float64[np.ndarray, " N"]) -> float:
-    """Largest distance of the ratios to those at any x of the proven interval."""
-    arguments, errors = root.arguments, [0.0]
+    """Largest distance of the ratios to the exact ones at any x of the proven interval, in which they are monotone."""
+    errors = []
     for end in (root.low, root.high):
-        other = arguments.ratio(end)
-        rounding = arguments.ratio_error(root.x, ratio) + arguments.ratio_error(end, other)
-        errors.append(float(np.max(np.abs(other - ratio) + rounding)))
-    return max(errors)
+        low, high = root.arguments.enclosure(end)
+        errors.append(float(np.max(np.maximum(high - ratio, ratio - low))))
+    return max(errors) * (1.0 + 4.0 * UNIT_ROUNDOFF)
+
+
+def _feasible(
+    arguments: Arguments, ratio: Float64[np.ndarray, " N"]
+) -> tuple[Float64[np.ndarray, " N"], Float64[np.ndarray, " N"]]:
+    """Ratios of mean one next to the given ones and in the domain of f, and a bound on their rounding errors.
+
+    Mixed with the smallest ratio (which scales them, where that is zero), or with the largest: either keeps the domain.
+    """
+    smallest, cap, mean = arguments.divergence.smallest_ratio, arguments.divergence.largest_ratio, arguments.mean(ratio)
+    if mean >= 1.0 or cap == math.inf:
+        excess = ratio - smallest
+        feasible = smallest + excess / (mean - smallest) * (1.0 - smallest)
+        moved = excess / (1.0 - smallest)
+    else:
+        room = cap - ratio
+        feasible = ratio + room * ((1.0 - mean) / (cap - mean))
+        moved = room / (cap - 1.0)
+    # Four roundings of the mean, which is compared with one, and six of an entry; none at an end that stays
+    rounding = UNIT_ROUNDOFF * np.where(moved > 0.0, 6.0 * ratio + 4.0 * moved, 0.0)
+    return np.clip(feasible, smallest, cap), rounding
 
 
 def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> tuple[float, float, float]:
     """Primal value, dual value and the larger of their rounding errors, all relative to the advantage of the pivot.
 
     Weak duality holds for any nu and any feasible w, so the two values, computed by different formulas (f and f*),
-    enclose the optimum. The dual is taken at the nu found. The primal is taken at the ratios moved to mean one exactly:
-    scaled down, or mixed with the cap (scaled up, where there is none), which keeps them in the domain of f.
+    enclose the optimum. The dual is taken at the nu found, the primal at the ratios moved to mean one exactly.
 
     With errors `e_P` and `e_D` of the computed values `P` and `D`, the optimum lies between `P - e_P` and `D + e_D`: it
     is within `max(D - P, 0) + max(e_P, e_D)` of both, the larger of the errors and not their sum.
@@ -186,32 +205,26 @@ def _certificate(root: Root, ratio: Float64[np.ndarray, " N"], beta: float) -> t
     if not np.any(arguments.offsets):
         return 0.0, 0.0, 0.0  # equal advantages: all ratios are one, and nothing was rounded
     advantage = arguments.offsets * beta
-    argument, conjugate = arguments.at(x), arguments.conjugate(x)
+    conjugate = arguments.conjugate(x)
     dual = beta * (arguments.mean(conjugate) - root.pivot_argument)
 
-    mean, cap = arguments.mean(ratio), divergence.largest_ratio
-    if mean >= 1.0 or cap == math.inf:
-        feasible = ratio / mean
-    else:
-        feasible = np.minimum(ratio + (1.0 - mean) / (cap - mean) * (cap - ratio), cap)
+    feasible, rounding = _feasible(arguments, ratio)
     price = np.asarray(divergence.f(feasible))
     primal = arguments.mean(feasible * advantage - beta * price)
 
-    # Rounding moves each ratio by a few units: to first order the objective changes by A - beta f', nearly equal for
-    # all entries, to second order by beta f''. Both are taken one unit inside the domain, where they are finite.
-    inside = np.clip(feasible, np.finfo(np.float64).tiny, cap * (1.0 - 2.0 * UNIT_ROUNDOFF))
-    first = np.abs(advantage - beta * np.asarray(divergence.f_prime(inside)))
-    second = UNIT_ROUNDOFF * beta * inside / np.asarray(divergence.curvature(inside)) * inside
+    # A ratio moved by its rounding error changes the price by at most what f changes over that interval: f is convex.
+    smallest, cap = divergence.smallest_ratio, divergence.largest_ratio
+    ends = np.clip((feasible - rounding, feasible + rounding), smallest, min(cap, np.finfo(np.float64).max))
+    swing = np.max(np.abs(np.asarray(divergence.f(ends)) - price), axis=0, initial=0.0)
+    steepest = arguments.enclosure(x)[1]  # f* moves with its argument by the ratio at most
     # Four roundings more for the factor beta, the difference, the law and its mass.
-    accuracy = RELATIVE_ACCURACY + 4.0 * UNIT_ROUNDOFF
-    of_primal = 8.0 * UNIT_ROUNDOFF * (feasible * (first + np.abs(advantage)) + second) + accuracy * beta * price
-    of_dual = (
-        accuracy * beta * np.abs(conjugate)
-        + 2.0 * beta * ratio * arguments.uncertainty(x)
-        + 4.0 * UNIT_ROUNDOFF * beta * np.abs(np.where(ratio > 0.0, argument, 0.0)) * ratio
+    accuracy = divergence.accuracy + 4.0 * UNIT_ROUNDOFF
+    of_primal = (rounding + 4.0 * UNIT_ROUNDOFF * feasible) * np.abs(advantage) + beta * (
+        swing + 3.0 * accuracy * price
     )
+    of_dual = beta * (accuracy * np.abs(conjugate) + steepest * arguments.uncertainty(x))
     primal_error = arguments.mean(of_primal) + 4.0 * UNIT_ROUNDOFF * abs(primal)
-    dual_error = arguments.mean(of_dual) + 4.0 * UNIT_ROUNDOFF * (abs(dual) + beta * abs(root.pivot_argument))
+    dual_error = arguments.mean(of_dual) + 8.0 * UNIT_ROUNDOFF * (abs(dual) + beta * abs(root.pivot_argument))
     return primal, dual, max(primal_error, dual_error)
 
 

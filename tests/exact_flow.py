@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-import exact_weights
+import exact_generators
 import mpmath
 import numpy as np
 from exact import Exact, solve_linear
@@ -52,7 +52,7 @@ class ExactFlow:
 
     def dual(self, values: list[Number]) -> Number:
         """(1 - gamma) mu0 . V + beta E_D f*(delta_V / beta)."""
-        conjugates = [exact_weights.conjugate(self.divergence, y) for y in self.arguments(values)]
+        conjugates = [exact_generators.conjugate(self.divergence, y) for y in self.arguments(values)]
         inner = mpmath.fsum(p * c for p, c in zip(self.law, conjugates, strict=True))
         return mpmath.fsum(m * v for m, v in zip(self.start, values, strict=True)) + self.beta * inner
 
@@ -60,7 +60,7 @@ class ExactFlow:
         """sum d r - beta E_D f(d/D), for an occupancy without mass outside the data."""
         terms = []
         for (s, a), law, reward in zip(self.pairs, self.law, self.rewards, strict=True):
-            price = exact_weights.generator(self.divergence, occupancy[s][a] / law)
+            price = exact_generators.generator(self.divergence, occupancy[s][a] / law)
             terms.append(occupancy[s][a] * reward - self.beta * law * price)
         return mpmath.fsum(terms)
 
@@ -79,7 +79,7 @@ class ExactFlow:
         current = [Number(float(v)) for v in values]
         for _ in range(12):
             current = self._newton(current)
-        ratios = [exact_weights.ratio(self.divergence, y) for y in self.arguments(current)]
+        ratios = [exact_generators.ratio(self.divergence, y) for y in self.arguments(current)]
         policy = [[Number(0)] * len(self.exact.rewards[0]) for _ in self.start]
         for (s, a), law, w in zip(self.pairs, self.law, ratios, strict=True):
             policy[s][a] = law * w
@@ -94,11 +94,10 @@ class ExactFlow:
         for (s, _), law, row, y in zip(self.pairs, self.law, self.rows, self.arguments(values), strict=True):
             step = {t: self.discount * p for t, p in row.items()}
             step[s] = step.get(s, Number(0)) - 1
-            w = exact_weights.ratio(self.divergence, y)
+            w = exact_generators.ratio(self.divergence, y)
             h = Number(10) ** (-mpmath.mp.dps // 3)
-            slope = (exact_weights.ratio(self.divergence, y + h) - exact_weights.ratio(self.divergence, y - h)) / (
-                2 * h
-            )
+            rise = exact_generators.ratio(self.divergence, y + h) - exact_generators.ratio(self.divergence, y - h)
+            slope = rise / (2 * h)
             for t, b in step.items():
                 gradient[t] += law * w * b
                 for u, c in step.items():

@@ -72,7 +72,8 @@ def digits(scale: float, count: int) -> Bound:
 def bisection(generator: Divergence, advantage: np.ndarray, beta: float, weights: list[Fraction]) -> Bound:
     """The multiplier of the 60-digit oracle is off by 1e-58 of the arguments, which ratios see through their slope.
 
-    `(f*)''` is at most `w + w^2` for each of the three generators.
+    `(f*)''` is at most `v + v^2` with `v = max(w, 1)`: 2 w^(3/2) for Hellinger, a w^(1 - 1/a) for power
+    with 1 <= a <= 2.
     """
     largest = float(max(weights))
     shift = 1e-57 * (1.0 + float(np.abs(advantage).max()) / beta)

@@ -27,7 +27,17 @@ from reference import library
 from reference.balls import enclose_policy_values, enclose_soft_values, enclose_weights
 from reference.certificate import certify
 from reference.conditional import conditional_value
-from reference.divergence import KL, FermiDirac, JensenShannon
+from reference.divergence import (
+    KL,
+    Capped,
+    FermiDirac,
+    Hellinger,
+    JensenShannon,
+    PearsonChi2,
+    Power,
+    ReverseKL,
+    TwoSidedFermiDirac,
+)
 from reference.evaluation import evaluate_policy
 from reference.exact import solve_exactly
 from reference.flow_balls import enclose_flow
@@ -40,7 +50,21 @@ from reference.soft import SoftPolicyIteration, SoftValueIteration
 from reference.weights import optimal_weights
 
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.99999)
-GENERATORS = (KL(), JensenShannon(), FermiDirac(2.0), FermiDirac(1.01), FermiDirac(50.0))
+GENERATORS = (
+    KL(),
+    JensenShannon(),
+    FermiDirac(2.0),
+    FermiDirac(1.01),
+    FermiDirac(50.0),
+    TwoSidedFermiDirac(0.5, 2.0),
+    PearsonChi2(),
+    Hellinger(),
+    ReverseKL(),
+    Power(0.5),
+    Power(2.0),
+    Capped(KL(), 4.0),
+    Capped(PearsonChi2(), 1.5),
+)
 SWEEPS = 300  # of an interrupted value iteration, whose bound must hold as well
 POOLED = ("weights,", "multiplier,", "relaxed", "flow")
 BACKUPS = 10  # of each policy in modified policy iteration

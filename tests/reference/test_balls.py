@@ -14,13 +14,38 @@ from strategies import Drawn, WeightedData, few, mdps, policies, weighted_data
 
 from reference import rational
 from reference.balls import Enclosure, enclose_policy_values, enclose_soft_values, enclose_weights
-from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
+from reference.divergence import (
+    KL,
+    Capped,
+    Divergence,
+    FermiDirac,
+    Hellinger,
+    JensenShannon,
+    PearsonChi2,
+    Power,
+    ReverseKL,
+    TwoSidedFermiDirac,
+)
 from reference.library import named
 from reference.rational import intended
 from reference.sources import uniform_policy
 
 TEMPERATURES = st.sampled_from([0.01, 1.0, 100.0])
-GENERATORS = [KL(), JensenShannon(), FermiDirac(1.01), FermiDirac(2.0), FermiDirac(50.0)]
+GENERATORS = [
+    KL(),
+    JensenShannon(),
+    FermiDirac(1.01),
+    FermiDirac(2.0),
+    FermiDirac(50.0),
+    TwoSidedFermiDirac(0.5, 2.0),
+    PearsonChi2(),
+    Hellinger(),
+    ReverseKL(),
+    Power(1.5),
+    Power(2.0),
+    Capped(KL(), 4.0),
+    Capped(PearsonChi2(), 1.5),
+]
 ID = {"kl": "KL-04", "js": "JS-04", "fermi-dirac": "JS-10"}
 
 
@@ -83,7 +108,7 @@ def test_relaxed_problem_is_enclosed(row, generator, case):
     with mpmath.workdps(60):
         true = exact_weights.solve(generator, case.advantage, case.behavior, case.beta)
         weights, value = [_fraction(w) for w in true.weights], _fraction(true.value)
-    id, name = ID[generator.name], repr(generator)
+    id, name = ID.get(generator.name, "FD-01"), repr(generator)
     bound, reason = tolerances_exact.bisection(generator, case.advantage, case.beta, weights)
     row(id, f"weights outside their enclosure, {name}", apart(found.weights, weights), bound, reason)
     scale = float(np.abs(case.advantage).max()) + case.beta
@@ -109,7 +134,7 @@ def test_missing_formulas_and_libraries_are_named(monkeypatch):
     law = np.array([0.5, 0.5])
     # A generator of someone's own, none of whose methods is called.
     stranger = type("Stranger", (Divergence,), dict.fromkeys(Divergence.__abstractmethods__))()
-    with pytest.raises(TypeError, match=r"no formulas in balls for .*expected kl, js or fermi-dirac"):
+    with pytest.raises(TypeError, match=r"no formulas in balls for .*expected kl, js, fermi-dirac, .* capped"):
         enclose_weights(np.array([0.0, 1.0]), law, 1.0, stranger)
 
     def absent(name):

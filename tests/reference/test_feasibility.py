@@ -7,9 +7,8 @@ import pytest
 import tolerances
 import tolerances_flow
 from exact import Exact, fractions
-from plain_generators import PearsonChi2, ReverseKL
 
-from reference.divergence import KL, FermiDirac, JensenShannon
+from reference.divergence import KL, FermiDirac, JensenShannon, PearsonChi2, ReverseKL
 from reference.feasibility import InfeasibleFlow, support
 from reference.flow_cap import smallest_cap
 from reference.library import chain, garnet

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import conic
 import mpmath
 import numpy as np
 import pytest
@@ -10,17 +11,34 @@ from exact import fractions
 from exact_flow import ExactFlow
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_generators import Hellinger, PearsonChi2, ReverseKL
 from strategies import WEIGHTS, Drawn, few, mdps, policies, vectors
 
-from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
+from reference.divergence import (
+    KL,
+    Divergence,
+    FermiDirac,
+    Hellinger,
+    JensenShannon,
+    Mixture,
+    PearsonChi2,
+    Power,
+    ReverseKL,
+)
 from reference.library import garnet, gridworld
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.regularized import flow_bounds, regularized_occupancy
 from reference.solution import Status
 
-GENERATORS = (KL(), JensenShannon())
-ALL = (*GENERATORS, FermiDirac(8.0), PearsonChi2(), Hellinger(), ReverseKL())
+GENERATORS = (
+    KL(),
+    JensenShannon(),
+    PearsonChi2(),
+    Hellinger(),
+    ReverseKL(),
+    Power(2.0),
+    Mixture([(1.0, KL()), (0.5, ReverseKL())]),
+)
+ALL = (*GENERATORS[:-2], FermiDirac(8.0))
 TEMPERATURES = (1e-2, 0.3, 1.0, 30.0)
 QUICK = (0.0, 0.5, 0.9, 0.99)
 
@@ -58,7 +76,7 @@ def test_optimum_is_enclosed_to_forty_digits(row, instance):
         found.gap, beta, divergence, law[data], found.ratio[data], optimal[data] / law[data]
     )
     row("OCC-01", "occupancy ratio", np.abs(found.ratio[data] - optimal[data] / law[data]), bound, reason)
-    assert found.converged, found
+    assert found.status is not Status.MAX_ITERATIONS, found
 
 
 @given(instances())
@@ -108,26 +126,6 @@ def test_any_values_and_any_policy_enclose_the_optimum(row, instance, data):
             row.exact("OCC-10", "objective of the policy", mpmath.mpf(bounds.primal) <= own, f"above {float(own)}")
 
 
-def conic(cvxpy, divergence: Divergence, d, law: np.ndarray):
-    """E_D f(d/D) in the cones of a disciplined convex program, written from the table FD-01."""
-    name, entries = divergence.name, cvxpy.vec(d, order="C")
-    data = law.ravel()
-    if name == "kl":
-        return cvxpy.sum(cvxpy.rel_entr(entries, data)) - cvxpy.sum(entries) + data.sum()
-    if name == "js":
-        middle = (entries + data) / 2.0
-        return cvxpy.sum(cvxpy.rel_entr(entries, middle)) + cvxpy.sum(cvxpy.rel_entr(data, middle))
-    if name == "chi2":
-        return cvxpy.sum_squares(cvxpy.multiply(entries - data, data**-0.5)) / 2.0
-    if name == "hellinger":
-        return cvxpy.sum(entries) + data.sum() - 2.0 * cvxpy.sum(cvxpy.multiply(data**0.5, cvxpy.sqrt(entries)))
-    if name == "reverse-kl":
-        return cvxpy.sum(cvxpy.rel_entr(data, entries)) + cvxpy.sum(entries) - data.sum()
-    cap = divergence.largest_ratio
-    rest = cvxpy.rel_entr(cap * data - entries, (cap - 1.0) * data)
-    return cvxpy.sum(cvxpy.rel_entr(entries, data)) + cvxpy.sum(rest)
-
-
 @pytest.mark.parametrize("occupancy", [True, False], ids=["data of a policy", "any law"])
 @pytest.mark.parametrize("divergence", ALL, ids=lambda d: d.name)
 def test_against_an_independent_conic_solver(row, divergence, occupancy):
@@ -139,8 +137,9 @@ def test_against_an_independent_conic_solver(row, divergence, occupancy):
     d = cvxpy.Variable((5, 3), nonneg=True)
     inflow = np.asarray(mdp.matrix).T @ cvxpy.vec(d, order="C")
     flow = cvxpy.sum(d, axis=1) == (1.0 - mdp.discount) * mdp.initial + mdp.discount * inflow
-    price = conic(cvxpy, divergence, d, law)
-    problem = cvxpy.Problem(cvxpy.Maximize(cvxpy.sum(cvxpy.multiply(d, mdp.rewards)) - beta * price), [flow])
+    price, domain = conic.price(cvxpy, divergence, cvxpy.vec(d, order="C"), law.ravel())
+    returns = cvxpy.sum(cvxpy.multiply(d, mdp.rewards))
+    problem = cvxpy.Problem(cvxpy.Maximize(returns - beta * price), [flow, *domain])
     problem.solve(solver=cvxpy.CLARABEL)
     assert problem.status == "optimal"
     theirs = d.value / d.value.sum(axis=1, keepdims=True)

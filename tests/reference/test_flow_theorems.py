@@ -7,10 +7,9 @@ import pytest
 import tolerances_flow
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_generators import ReverseKL
 from strategies import few, vectors
 
-from reference.divergence import KL, JensenShannon
+from reference.divergence import KL, JensenShannon, ReverseKL
 from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure

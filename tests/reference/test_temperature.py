@@ -4,6 +4,7 @@ import itertools
 import math
 from fractions import Fraction
 
+import exact_generators
 import exact_weights as exact
 import mpmath
 import numpy as np
@@ -20,7 +21,7 @@ from reference.concentration import (
     perplexity,
     perplexity_elasticity,
 )
-from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
+from reference.divergence import KL, Capped, Divergence, FermiDirac, JensenShannon, PearsonChi2
 from reference.temperature import (
     InfeasibleTarget,
     beta_bracket,
@@ -35,10 +36,10 @@ TARGETS = {
     "effective sample fraction": (beta_for_effective_sample_fraction, lambda w: (w - 1) ** 2, lambda a: 1 / a - 1),
     "perplexity fraction": (
         beta_for_perplexity_fraction,
-        lambda w: exact.generator(KL(), w),
+        lambda w: exact_generators.generator(KL(), w),
         lambda p: -mpmath.log(p),
     ),
-    "KL": (beta_for_kl, lambda w: exact.generator(KL(), w), lambda radius: radius),
+    "KL": (beta_for_kl, lambda w: exact_generators.generator(KL(), w), lambda radius: radius),
 }
 LOGS = np.array([0.0, math.log(2), math.log(8)])
 THIRD = np.full(3, 1 / 3)
@@ -267,49 +268,19 @@ def test_elasticities(row, case):
     row("ESS-01", "ESS at most perplexity", max(solved.effective_sample_size - seen, 0.0), allowed, reason)
 
 
-class ClippedChiSquare(Divergence):
-    """f = (w - 1)^2/2 on [0, cap]: the plainest generator whose weights stay put over a range of temperatures."""
-
-    name = "clipped-chi2"
-
-    def __init__(self, cap: float = math.inf) -> None:
-        object.__setattr__(self, "cap", cap)
-
-    @property
-    def largest_ratio(self) -> float:
-        return self.cap
-
-    def _f(self, w):
-        return 0.5 * (w - 1.0) ** 2
-
-    def _f_prime(self, w):
-        return w - 1.0
-
-    def _conjugate(self, y):
-        w = self._ratio(y)
-        return w * y - self._f(w)
-
-    def _ratio(self, y):
-        return np.clip(1.0 + y, 0.0, self.cap)
-
-    def curvature(self, ratio):
-        w = np.asarray(ratio, dtype=np.float64)
-        return ((w > 0.0) & (w < self.cap)).astype(np.float64)
-
-
 def test_flat_below_the_gap(row):
     """ESS-11: chi-square weights are 1/D on the best below beta = (m/n)(A_1 - A_2), and constant there."""
     advantage, law = np.array([3.0, 3.0, 1.0, 0.0]), np.full(4, 0.25)
     corner = 0.5 * (3.0 - 1.0)
     for target, expected in ((0.6, None), (0.5 + 2.0**-20, corner)):
-        found = beta_for_effective_sample_fraction(advantage, law, target, ClippedChiSquare())
+        found = beta_for_effective_sample_fraction(advantage, law, target, PearsonChi2())
         row.exact("ESS-11", "beta above the flat region", found.high > corner, f"{found}")
         error = abs(found.achieved - target)
         row("ESS-11", "chi-square target met", error, found.achieved_error + 2.0**-53, "certified, and one rounding")
         if expected:  # just above: w = (2 - e, 2 - e, 2e, 0), 1/E[w^2] = (1 + e + ...)/2 with e ~ (beta - 1)/2
             row("ESS-11", "near the corner", abs(found.beta - corner), 2.0**-17, "slope of 1/E[w^2] at the corner")
     with pytest.raises(InfeasibleTarget, match=r"expected it strictly between 0\.5 and 1"):
-        beta_for_effective_sample_fraction(advantage, law, 0.5, ClippedChiSquare())
+        beta_for_effective_sample_fraction(advantage, law, 0.5, PearsonChi2())
 
 
 def test_flat_under_a_cap(row):
@@ -320,8 +291,8 @@ def test_flat_under_a_cap(row):
     law, advantage = np.array([0.125, 0.5, 0.25, 0.125]), np.array([10.0, 5.0, 1.0, 0.0])
     flat = 1.0 / float(law @ np.array([2.0, 1.5, 0.0, 0.0]) ** 2)
     with pytest.raises(InfeasibleTarget, match=r"strictly between 0\.61"):
-        beta_for_effective_sample_fraction(advantage, law, flat, ClippedChiSquare(2.0))
-    found = beta_for_effective_sample_fraction(advantage, law, flat + 2.0**-20, ClippedChiSquare(2.0))
+        beta_for_effective_sample_fraction(advantage, law, flat, Capped(PearsonChi2(), 2.0))
+    found = beta_for_effective_sample_fraction(advantage, law, flat + 2.0**-20, Capped(PearsonChi2(), 2.0))
     row.exact("ESS-11", "beta above the flat region", found.high > 8 / 3, f"{found}")
     error = abs(found.achieved - found.target)
     row("ESS-11", "capped chi-square target met", error, found.achieved_error + 2.0**-53, "certified, and one rounding")
