@@ -6,9 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 from exact_flow import ExactFlow
-from plain_generators import PearsonChi2
 
-from reference.divergence import KL, FermiDirac, JensenShannon
+from reference.divergence import KL, FermiDirac, JensenShannon, PearsonChi2
 from reference.flow_balls import enclose_flow
 from reference.library import garnet
 from reference.regularized import regularized_occupancy
