@@ -14,12 +14,14 @@ CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
     "JS": "proofs.js",
     "GUM": "proofs.gumbel",
+    "RL": "proofs.rl",
 }
 
 TITLES: dict[str, str] = {
     "KL": "KL-regularised occupancy optimisation",
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "RL": "Course notes on reinforcement learning",
 }
 
 

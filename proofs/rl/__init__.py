@@ -1,0 +1,16 @@
+"""Chapter RL: what the course notes (source 004) state about reinforcement learning.
+
+Finite processes throughout, in exact rationals (`chains` has the operators); ‖·‖ is the sup norm unless said otherwise.
+
+Where a claim is::
+
+    returns      RL-01, RL-02, RL-03, RL-04   returns, the Bellman equation and its solutions
+
+Importing the package enters them all.
+"""
+
+from __future__ import annotations
+
+from proofs.rl import returns
+
+__all__ = ["returns"]
