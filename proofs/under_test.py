@@ -100,7 +100,10 @@ def _mdp(process: Process) -> Any:
     from reference.mdp import MDP
 
     return MDP(
-        _floats(process.transitions), _floats(process.rewards), float(_floats(process.discount)), _floats(process.initial)
+        _floats(process.transitions),
+        _floats(process.rewards),
+        float(_floats(process.discount)),
+        _floats(process.initial),
     )
 
 

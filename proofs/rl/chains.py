@@ -176,9 +176,7 @@ def visitation(start: Sequence[Any], matrix: Matrix, discount: Any) -> Vector:
 
 def state_action(process: Process, policy: Matrix) -> tuple[Matrix, Vector]:
     """The chain over pairs, and the reward of each pair, in the order of `process.pairs`."""
-    rows = tuple(
-        tuple(process.transitions[s][a][t] * policy[t][b] for t, b in process.pairs) for s, a in process.pairs
-    )
+    rows = tuple(tuple(process.transitions[s][a][t] * policy[t][b] for t, b in process.pairs) for s, a in process.pairs)
     return rows, tuple(process.rewards[s][a] for s, a in process.pairs)
 
 

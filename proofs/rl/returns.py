@@ -195,9 +195,7 @@ def rl_02(case: Case, *, equation: Any = bellman) -> None:
         return Answer(True, f"horizons 1 to {horizons}, last {show(values)}")
 
     policy = (numbers("1/4", "3/4"), numbers("2/5", "3/5"))
-    case.claimed(
-        "Q", "mean over all trajectories, dependent reward and next state", agrees(DEPENDENT, policy, HALF, 5)
-    )
+    case.claimed("Q", "mean over all trajectories, dependent reward and next state", agrees(DEPENDENT, policy, HALF, 5))
     always = ((fmpq(1),), (fmpq(1),))
     case.claimed("Q", "the same where one pays and ends or stays", agrees(PAY_OR_STAY, always, HALF, 10))
     rewards, law = marginals(PAY_OR_STAY)
@@ -330,7 +328,9 @@ def rl_04(
             if seen > prior(g, k, error):
                 return Answer(False, f"sweep {k}: error {seen} > {prior(g, k, error)}, γ={g}")
             if seen > posterior(g, chains.distance(values, before)):
-                return Answer(False, f"sweep {k}: error {seen} > {posterior(g, chains.distance(values, before))}, γ={g}")
+                return Answer(
+                    False, f"sweep {k}: error {seen} > {posterior(g, chains.distance(values, before))}, γ={g}"
+                )
         return Answer(True)
 
     items = chains.family(16, 4)
