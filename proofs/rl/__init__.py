@@ -4,15 +4,17 @@ Finite processes throughout, in exact rationals (`chains` has the operators); â€
 
 Where a claim is::
 
-    returns      RL-01, RL-02, RL-03, RL-04   returns, the Bellman equation and its solutions
-    optimality   RL-05, RL-06, RL-07          optimal policies and their equation
-    iteration    RL-08, RL-09, RL-34          value iteration, policy iteration and what lies between
+    returns        RL-01, RL-02, RL-03, RL-04   returns, the Bellman equation and its solutions
+    optimality     RL-05, RL-06, RL-07          optimal policies and their equation
+    iteration      RL-08, RL-09, RL-34          value iteration, policy iteration and what lies between
+    monte_carlo    RL-10, RL-11                 sampled returns and Îµ-greedy policies
+    approximation  RL-12, RL-13, RL-14          stochastic approximation and gradient descent
 
 Importing the package enters them all.
 """
 
 from __future__ import annotations
 
-from proofs.rl import iteration, optimality, returns
+from proofs.rl import approximation, iteration, monte_carlo, optimality, returns
 
-__all__ = ["iteration", "optimality", "returns"]
+__all__ = ["approximation", "iteration", "monte_carlo", "optimality", "returns"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from flint import fmpq
@@ -61,20 +62,17 @@ def rl_08(case: Case, *, improve: Any = improved, evaluate: Any = evaluated) -> 
         for row in process.rewards:
             count *= len(row)
         for start in chains.choices(process):
-            actions, met = start, 0
-            while met <= count:
-                met += 1
+            actions, before = start, evaluated(process, start)
+            for _ in range(count):
                 better = improve(process, actions, evaluate(process, actions))
-                before, after = evaluated(process, actions), evaluated(process, better)
+                after = evaluated(process, better)
                 if any(y < x for x, y in zip(before, after, strict=True)):
                     return Answer(False, f"{actions} → {better}: values {show(before)} → {show(after)}")
                 if before == after:
                     break
-                actions = better
+                actions, before = better, after
             if before != truth:
                 return Answer(False, f"ended with {show(before)}, optimal {show(truth)}")
-            if met > count:
-                return Answer(False, f"{met} policies although there are {count}")
         return Answer(True, f"from each of {count} policies")
 
     items = chains.family(8, 7)
@@ -186,7 +184,7 @@ def rl_09(
     def rises(process: Process, sweeps: int) -> Answer:
         low = (min(min(row) for row in process.rewards) / (1 - process.discount),) * process.n_states
         steps = [low, *(values for _, values in truncated(process, low, sweeps, 5))]
-        pairs = zip(steps, steps[1:], strict=False)
+        pairs = itertools.pairwise(steps)
         return Answer(all(y >= x for a, b in pairs for x, y in zip(a, b, strict=True)))
 
     case.corrected(
@@ -224,7 +222,7 @@ TIGHT = chains.moves([[0, 1], [1, 1]], [[-1, 0], [0, 0]], HALF)
 @claim(
     "RL-34",
     source="004 C4",
-    statement="Value iteration approaches the optimal values, and acting greedily on them approaches optimal behaviour.",
+    statement="Value iteration approaches the optimal values, and greedy behaviour on them the optimal policy.",
     formula="‖v_{k+1} − v*‖ ≤ γ‖v_k − v*‖;  ‖v* − v_{greedy(v)}‖ ≤ (2γ/(1−γ)) ‖v − v*‖",
     stated=TRUE,
     corrected="Both bounds are attained: the first where the error is constant, the second on two states.",

@@ -131,7 +131,7 @@ def euclidean(vector: Any) -> Any:
     formula="‖f(v) − f(u)‖ ≤ γ‖v − u‖",
     stated=TRUE,
     corrected=(
-        "In the sup norm, with modulus exactly γ. Not in the Euclidean norm: the rows (1,0), (1,0) and γ = 9/10 stretch "
+        "In the sup norm, with modulus exactly γ. Not in the Euclidean norm: the rows (1,0), (1,0), γ = 9/10 stretch "
         "by √(81/50) ≈ 1.27. Uniqueness and convergence use that ℝⁿ is complete."
     ),
     method="Q+P",
@@ -212,17 +212,17 @@ def rl_06(case: Case, *, modulus: Any = lambda g: g, norm: Any = chains.sup, oth
         "From v_0 = 10: v_1 = 1 + 10/2 = 6, which lies outside. v_k = 2 + 8/2^k never enters the interval.",
     ),
     twins={
-        "start at the best value": {"start": fmpq(2)},
-        "start at the worst value": {"start": fmpq(0)},
+        "start at the best value": {"start": 2},
+        "start at the worst value": {"start": 0},
         "rate gamma squared in the correction": {"rate": lambda g, k: g ** (2 * k)},
         "one sweep more in the correction": {"rate": lambda g, k: g ** (k + 1)},
     },
 )
-def rl_07(case: Case, *, start: Any = fmpq(10), rate: Any = lambda g, k: g**k) -> None:
+def rl_07(case: Case, *, start: Any = 10, rate: Any = lambda g, k: g**k) -> None:
     """The range of all policy values against the first iterate; the error of eight iterates."""
     process = chains.moves([[0, 0]], [[0, 1]], HALF)
     extremes = [process.values(chains.pure(process, actions))[0] for actions in chains.choices(process)]
-    first = chains.optimality(process, (start,))[0]
+    first = chains.optimality(process, numbers(start))[0]
     case.claimed(
         "Q",
         "v₁ lies between the values of the worst and the best policy",

@@ -292,8 +292,8 @@ def sweep(matrix: Any, rewards: Any, discount: Any, values: Any) -> chains.Vecto
     formula="v_{k+1} = r_π + γP_π v_k → v_π",
     stated=TRUE,
     corrected=(
-        "‖v_k − v‖ ≤ γ^k ‖v_0 − v‖, and after the fact ‖v_k − v‖ ≤ γ/(1−γ) ‖v_k − v_{k−1}‖; both are attained where the "
-        "error is the same in every state."
+        "‖v_k − v‖ ≤ γ^k ‖v_0 − v‖, and after the fact ‖v_k − v‖ ≤ γ/(1−γ) ‖v_k − v_{k−1}‖; both are attained where "
+        "the error is the same in every state."
     ),
     method="Q",
     derivation=(
