@@ -9,12 +9,15 @@ Where a claim is::
     iteration      RL-08, RL-09, RL-34          value iteration, policy iteration and what lies between
     monte_carlo    RL-10, RL-11                 sampled returns and ε-greedy policies
     approximation  RL-12, RL-13, RL-14          stochastic approximation and gradient descent
+    td             RL-15, RL-17, RL-35          temporal differences for evaluation
+    control        RL-16, RL-18, RL-19          learning action values
+    improvement    RL-32, RL-33                 what state values alone can improve; heads for continuous actions
 
 Importing the package enters them all.
 """
 
 from __future__ import annotations
 
-from proofs.rl import approximation, iteration, monte_carlo, optimality, returns
+from proofs.rl import approximation, control, improvement, iteration, monte_carlo, optimality, returns, td
 
-__all__ = ["approximation", "iteration", "monte_carlo", "optimality", "returns"]
+__all__ = ["approximation", "control", "improvement", "iteration", "monte_carlo", "optimality", "returns", "td"]
