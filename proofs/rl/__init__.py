@@ -12,12 +12,23 @@ Where a claim is::
     td             RL-15, RL-17, RL-35          temporal differences for evaluation
     control        RL-16, RL-18, RL-19          learning action values
     improvement    RL-32, RL-33                 what state values alone can improve; heads for continuous actions
+    features       RL-20, RL-21, RL-22          value functions with parameters
 
 Importing the package enters them all.
 """
 
 from __future__ import annotations
 
-from proofs.rl import approximation, control, improvement, iteration, monte_carlo, optimality, returns, td
+from proofs.rl import approximation, control, features, improvement, iteration, monte_carlo, optimality, returns, td
 
-__all__ = ["approximation", "control", "improvement", "iteration", "monte_carlo", "optimality", "returns", "td"]
+__all__ = [
+    "approximation",
+    "control",
+    "features",
+    "improvement",
+    "iteration",
+    "monte_carlo",
+    "optimality",
+    "returns",
+    "td",
+]
