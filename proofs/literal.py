@@ -6,6 +6,8 @@ They exist once, here; the claims run against them. Nothing else in this project
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proofs.arithmetic import Number, exp
 
 
@@ -22,3 +24,24 @@ def gumbel_tail_published(x: Number, clip: Number, alpha: Number) -> Number:
 def gumbel_tail_comment(x: Number, clip: Number, alpha: Number) -> Number:
     """The same tail as the comment beside that code describes it: without the second division by alpha."""
     return gumbel_loss(clip) + (x - clip) * (exp(clip) - 1)
+
+
+def course_return(rewards: Sequence[Number], discount: Number) -> Number:
+    """The return of source 004 C1, sum over i from 1 to t of gamma^{t-1} r_t: the index i occurs nowhere."""
+    t = len(rewards)
+    return sum(discount ** (t - 1) * rewards[t - 1] for _ in range(t))
+
+
+def course_epsilon_greedy(epsilon: Number, n: Number) -> Number:
+    """The probability of the greedy action among n in source 004 C5."""
+    return 1 - epsilon / n * (n - 1)
+
+
+def course_td_error(reward: Number, discount: Number, following: Number, here: Number) -> Number:
+    """The TD error of source 004 C7, with the opposite sign of every other source."""
+    return here - (reward + discount * following)
+
+
+def course_td_update(value: Number, step: Number, reward: Number, discount: Number, following: Number) -> Number:
+    """TD(0) in source 004 C7."""
+    return value - step * (value - (reward + discount * following))

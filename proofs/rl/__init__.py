@@ -5,19 +5,23 @@ Finite processes throughout, in exact rationals (`chains` has the operators, `gr
 
 Where a claim is::
 
-    returns          RL-01, RL-02, RL-03, RL-04    returns, the Bellman equation and its solutions
-    optimality       RL-05, RL-06, RL-07           optimal policies and their equation
-    iteration        RL-08, RL-09, RL-34           value iteration, policy iteration and what lies between
-    monte_carlo      RL-10, RL-11                  sampled returns and ε-greedy policies
-    approximation    RL-12, RL-13, RL-14           stochastic approximation and gradient descent
-    td               RL-15, RL-17, RL-35           temporal differences for evaluation
-    control          RL-16, RL-18, RL-19           learning action values
-    improvement      RL-32, RL-33                  what state values alone can improve; softmax heads
-    features         RL-20, RL-21, RL-22           value functions with parameters
-    metrics          RL-23                         stationary laws, average rewards, discounted values
-    policy_gradient  RL-24, RL-25, RL-26           the policy-gradient theorem and REINFORCE
-    baselines        RL-27, RL-28                  baselines and the TD error as advantage
-    off_policy       RL-29, RL-30, RL-31           importance ratios and deterministic policies
+    returns          RL-01, RL-02         returns and the Bellman equation
+    evaluation       RL-03, RL-04         its two solutions
+    optimality       RL-05, RL-06, RL-07  optimal policies and their equation
+    iteration        RL-08, RL-09, RL-34  value iteration, policy iteration and what lies between
+    monte_carlo      RL-10, RL-11         sampled returns and ε-greedy policies
+    approximation    RL-12, RL-13         stochastic approximation
+    descent          RL-14                gradient descent as stochastic approximation
+    td               RL-15, RL-17         temporal differences for evaluation
+    control          RL-16, RL-18         learning action values
+    targets          RL-19, RL-22         the maximum in a target, and targets that move
+    features         RL-20, RL-21         value functions with parameters
+    metrics          RL-23                stationary laws, average rewards, discounted values
+    policy_gradient  RL-24, RL-25, RL-26  the policy-gradient theorem and REINFORCE
+    baselines        RL-27, RL-28         baselines, and the TD error as an advantage
+    off_policy       RL-29, RL-30, RL-31  importance ratios and deterministic policies
+    improvement      RL-32, RL-33         what state values alone can improve; softmax heads
+    efficiency       RL-35                temporal differences beside Monte Carlo
 
 Importing the package enters them all.
 """
@@ -28,6 +32,9 @@ from proofs.rl import (
     approximation,
     baselines,
     control,
+    descent,
+    efficiency,
+    evaluation,
     features,
     improvement,
     iteration,
@@ -37,6 +44,7 @@ from proofs.rl import (
     optimality,
     policy_gradient,
     returns,
+    targets,
     td,
 )
 
@@ -44,6 +52,9 @@ __all__ = [
     "approximation",
     "baselines",
     "control",
+    "descent",
+    "efficiency",
+    "evaluation",
     "features",
     "improvement",
     "iteration",
@@ -53,5 +64,6 @@ __all__ = [
     "optimality",
     "policy_gradient",
     "returns",
+    "targets",
     "td",
 ]

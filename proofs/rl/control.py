@@ -1,8 +1,7 @@
-"""Learning action values (RL-16, RL-18, RL-19)."""
+"""Learning action values (RL-16, RL-18)."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from proofs.exact import Process, mean
 from proofs.rl import chains
 from proofs.rl.chains import HALF, numbers, show
 from proofs.rl.td import action_values
-from proofs.verdict import CONVENTION, FALSE, THEOREM, true_if
+from proofs.verdict import CONVENTION, FALSE, true_if
 
 Pairs = Mapping[tuple[int, int], Any]
 
@@ -280,41 +279,3 @@ def rl_18(
         every(same_target(*item) for item in items),
         part="off-policy",
     )
-
-
-#: Two independent estimates of 0, each +1 or −1 with probability 1/2: all four outcomes are equally likely.
-SIGNS = tuple(itertools.product(numbers(1, -1), repeat=2))
-
-
-@claim(
-    "RL-19",
-    source=("004 C7", "004 C8"),
-    statement="(Companion to the targets of Q-learning and DQN.) The maximum of unbiased estimates is biased upwards.",
-    formula="E max_i X_i ≥ max_i E X_i, with E max = 1/2 for two fair signs",
-    stated=THEOREM,
-    corrected="Valuing the action that one estimate prefers by an independent second estimate has no such bias here.",
-    method="Q",
-    derivation=(
-        "Two independent estimates of 0, each ±1 with probability 1/2: their maximum is 1 in three cases of four and "
-        "−1 in one, so its mean is 3/4 − 1/4 = 1/2, although both true values are 0.",
-        "In general max_i X_i ≥ X_j for each j; take the mean, then the largest right side.",
-        "If an independent copy Y values the action argmax X, its mean is that of Y: 0.",
-    ),
-    twins={
-        "mean in place of the maximum": {"target": lambda x: sum(x, fmpq(0)) / len(x)},
-        "minimum in place of the maximum": {"target": min},
-        "the first estimate alone": {"target": lambda x: x[0]},
-        "the second estimate is the first": {"double": lambda x, y: x[x.index(max(x))]},
-    },
-)
-def rl_19(case: Case, *, target: Any = max, double: Any = lambda x, y: y[x.index(max(x))]) -> None:
-    """All outcomes of two estimates, and of two pairs of estimates."""
-    expected = sum((target(x) for x in SIGNS), fmpq(0)) / len(SIGNS)
-    case.theorem("Q", "E max of two ±1 estimates of 0 is 1/2", expected == HALF, f"E max = {expected}, max E = 0")
-    truth = numbers("3/2", "-1/4")
-    shifted = sum((target(chains.add(truth, x)) for x in SIGNS), fmpq(0)) / len(SIGNS)
-    case.theorem(
-        "Q", "with the true values 3/2 and −1/4 it exceeds the larger", shifted > max(truth), f"E max = {shifted}"
-    )
-    crossed = sum((double(x, y) for x in SIGNS for y in SIGNS), fmpq(0)) / len(SIGNS) ** 2
-    case.corrected("Q", "an independent second estimate is unbiased", crossed == 0, f"mean {crossed}")

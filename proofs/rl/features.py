@@ -1,4 +1,4 @@
-"""Value functions with parameters: semi-gradients, stability and moving targets (RL-20, RL-21, RL-22)."""
+"""Value functions with parameters: semi-gradients and stability (RL-20, RL-21)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sympy
 from flint import fmpq
 
 from proofs.claim import claim
-from proofs.evidence import Answer, Case, every
+from proofs.evidence import Case, every
 from proofs.exact import mean, solve
 from proofs.rl import chains
-from proofs.rl.chains import HALF, Matrix, Vector, numbers, show
+from proofs.rl.chains import Matrix, Vector, numbers, show
 from proofs.symbolic import equal, positive, real, sign, summed, vanishes
-from proofs.verdict import FALSE, TRUE, true_if
+from proofs.verdict import FALSE, true_if
 
 #: Three states in a ring that mostly moves on; two features for each state; rewards; discount 9/10.
 RING: Matrix = (numbers("1/10", "9/10", 0), numbers(0, "1/10", "9/10"), numbers("9/10", 0, "1/10"))
@@ -259,112 +259,4 @@ def rl_21(
         "S",
         "vᵀD(I−γP)v = (1−γ)‖v‖² + (γ/2)Σ d p (v_s−v_t)² on every chain with two states",
         vanishes(sympy.cancel(sympy.together(form - squares(g, inner, moved)))),
-    )
-
-
-#: A leads to B or C with probability 1/2 each; B pays 1 and C pays 0, then the end. γ = 1. Weights of A, B, C.
-VISITS = numbers(1, "1/2", "1/2")
-
-
-def moving_loss(q: Sequence[Any], frozen: Sequence[Any]) -> Any:
-    """J with the target computed from `frozen`: DQN's printed objective has frozen = q."""
-    a, b, c = q
-    toward = ((frozen[1] - a) ** 2 + (frozen[2] - a) ** 2) / 2
-    return VISITS[0] * toward + VISITS[1] * (1 - b) ** 2 + VISITS[2] * (0 - c) ** 2
-
-
-def slope(loss: Any, point: Sequence[Any]) -> Vector:
-    """The gradient of a quadratic, exactly, by central differences."""
-    size = len(point)
-    steps = [chains.unit(i, size) for i in range(size)]
-    return tuple((loss(chains.add(point, e)) - loss(chains.add(point, e, -1))) / 2 for e in steps)
-
-
-def minimiser(loss: Any, size: int) -> Vector:
-    """Where the gradient of a strictly convex quadratic vanishes."""
-    origin = (fmpq(0),) * size
-    constant = slope(loss, origin)
-    columns = [chains.add(slope(loss, chains.unit(i, size)), constant, -1) for i in range(size)]
-    return solve([[columns[j][i] for j in range(size)] for i in range(size)], [-x for x in constant])
-
-
-@claim(
-    "RL-22",
-    source="004 C8",
-    statement="DQN minimises J(w) = E(R + γ max q̂(S',·,w) − q̂(S,A,w))²; with a target network the target is held "
-    "fixed while the main network learns.",
-    formula="argmin_w E(R + γ max_a q̂(S',a,w) − q̂(S,A,w))² = q*;  with w_target frozen: argmin = E[target]",
-    stated={"minimiser": FALSE, "target network": TRUE},
-    corrected=(
-        "E(target − q)² = (E[target] − q)² + Var(target), and the variance depends on w as well: its minimiser is not "
-        "q*. With w_target frozen the variance is a constant and the minimiser is E[target|s,a]: fitted Q-iteration."
-    ),
-    method="Q",
-    derivation=(
-        "A leads to B or C with probability 1/2; B pays 1, C pays 0, γ = 1. The truth is (q_A, q_B, q_C) = (½, 1, 0).",
-        "J = ½[(B−A)² + (C−A)²] + ½(1−B)² + ½C². ∂_A: A = (B+C)/2; ∂_B: 2B = 1 + A; ∂_C: 2C = A.",
-        "So A = (1 + 2A)/4: the minimiser is (½, ¾, ¼), which pulls B and C together to make A's target less noisy.",
-        "With B, C frozen in A's target the three equations separate: A = (B + C)/2 and B = 1, C = 0.",
-    ),
-    twins={
-        "the frozen target": {"loss": lambda q: moving_loss(q, numbers("1/2", 1, 0))},
-        "the squared mean error": {
-            "loss": lambda q: ((q[1] + q[2]) / 2 - q[0]) ** 2 + (1 - q[1]) ** 2 / 2 + q[2] ** 2 / 2
-        },
-        "the target network moves along": {"frozen": lambda q, target: moving_loss(q, q)},
-        "the variance dropped": {"spread": lambda target, centre: fmpq(0)},
-    },
-)
-def rl_22(
-    case: Case,
-    *,
-    loss: Any = lambda q: moving_loss(q, q),
-    frozen: Any = moving_loss,
-    spread: Any = lambda target, centre: mean(numbers("1/2", "1/2"), [(x - centre) ** 2 for x in target]),
-) -> None:
-    """Exact minimisers of the quadratic losses; the decomposition into squared bias and variance."""
-    truth = numbers("1/2", 1, 0)
-    found = minimiser(loss, 3)
-    case.claimed(
-        "Q",
-        "the minimiser of J is q*",
-        found == truth,
-        f"argmin {show(found)}, q* = {show(truth)}; J = {loss(found)} < {loss(truth)}",
-        part="minimiser",
-    )
-    case.support(
-        "Q",
-        "q* is (½, 1, 0), by an exact solve",
-        chains.process([[[0, "1/2", "1/2"]], [[0, 0, 0]], [[0, 0, 0]]], [[0], [1], [0]], 1).values(((fmpq(1),),) * 3)
-        == truth,
-        part="minimiser",
-    )
-    trials = [numbers(2, 0, 1), numbers(0, 3, -1), truth]
-
-    def decomposed(q: Any) -> Answer:
-        centre = (q[1] + q[2]) / 2
-        left = ((q[1] - q[0]) ** 2 + (q[2] - q[0]) ** 2) * HALF
-        right = (centre - q[0]) ** 2 + spread(q[1:], centre)
-        return Answer(left == right, f"{left} and {right} at q = {show(q)}")
-
-    case.corrected(
-        "Q", "E(target − q)² = (E target − q)² + Var(target)", every(map(decomposed, trials)), part="minimiser"
-    )
-
-    def fitted(target: Any) -> Answer:
-        reached = minimiser(lambda q: frozen(q, target), 3)
-        wanted = ((target[1] + target[2]) / 2, fmpq(1), fmpq(0))
-        return Answer(reached == wanted, f"argmin {show(reached)}, E[target] {show(wanted)}")
-
-    case.claimed(
-        "Q",
-        "with the target frozen the minimiser is the mean target",
-        every(map(fitted, trials)),
-        part="target network",
-    )
-    iterate = numbers(7, 7, 7)
-    for _ in range(2):
-        iterate = minimiser(lambda q, target=iterate: moving_loss(q, target), 3)
-    case.corrected(
-        "Q", "freezing and fitting twice arrives at q* here", iterate == truth, show(iterate), part="target network"
     )

@@ -46,7 +46,7 @@ def rl_33(case: Case, *, pair: Any = MIRRORED, policy: Any = lambda: (numbers("1
     """Values, action values and best actions of the two bandits."""
     values = [process.values(policy()) for process in pair]
     best = [chains.greedy(process, chains.optimum(process)) for process in pair]
-    case.theorem("Q", "the state values are equal", values[0] == values[1], f"{show(values[0])} and {show(values[1])}")
+    case.theorem("Q", "the state values are equal", values[0] == values[1], f"v = {values[0][0]} and {values[1][0]}")
     case.theorem(
         "Q", "the optimal actions are opposite", best[0] != best[1], f"action {best[0][0]} and action {best[1][0]}"
     )

@@ -10,6 +10,7 @@ from flint import fmpq
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import Process
+from proofs.literal import course_epsilon_greedy
 from proofs.rl import chains, iteration
 from proofs.rl.chains import show
 from proofs.symbolic import equal, positive
@@ -178,17 +179,12 @@ def rl_10(
     )
 
 
-def greedy_probability(epsilon: Any, n: Any) -> Any:
-    """The probability of the greedy action as printed: 1 − (ε/n)(n − 1)."""
-    return 1 - epsilon / n * (n - 1)
-
-
 def soft_improvement(process: Process, values: Any, epsilon: Any) -> chains.Matrix:
     """The ε-greedy policy for the lookahead on `values`, ties broken to the first action."""
     rows = []
     for row in chains.backup(process, values):
         best, n = row.index(max(row)), len(row)
-        rows.append(tuple(greedy_probability(epsilon, n) if a == best else epsilon / n for a in range(n)))
+        rows.append(tuple(course_epsilon_greedy(epsilon, n) if a == best else epsilon / n for a in range(n)))
     return tuple(rows)
 
 
@@ -239,7 +235,7 @@ DETOUR = chains.process([[[0, 1], [0, 0]], [[0, 0], [0, 0]]], [[0, "1/2"], [1, -
 def rl_11(
     case: Case,
     *,
-    greedy: Any = greedy_probability,
+    greedy: Any = course_epsilon_greedy,
     other: Any = lambda epsilon, n: epsilon / n,
     fixed: Any = lambda: fmpq(1, 5),
     schedule: Any = lambda k: fmpq(1, 12 * 2**k),
@@ -255,7 +251,7 @@ def rl_11(
         equal(greedy(epsilon, n) - other(epsilon, n), 1 - epsilon),
         part="formula",
     )
-    two_best = 2 * greedy_probability(epsilon, n) + (n - 2) * epsilon / n
+    two_best = 2 * course_epsilon_greedy(epsilon, n) + (n - 2) * epsilon / n
     case.corrected(
         "S", "two greedy actions at once would have the sum 2 − ε", equal(two_best, 2 - epsilon), part="formula"
     )

@@ -15,7 +15,7 @@ from proofs.exact import mean
 from proofs.rl import chains, gradients
 from proofs.rl.chains import numbers
 from proofs.rl.gradients import BEHAVIOR_ODDS, ODDS, model, softmax
-from proofs.symbolic import equal, positive, sign, vanishes
+from proofs.symbolic import positive, sign, vanishes
 from proofs.verdict import true_if
 
 
@@ -202,7 +202,7 @@ def deterministic_gradient(visits: Any, action_slope: Any, policy_slope: Any) ->
         "sign": {"product": lambda v, a, t: -v * a * t},
         "factor 2": {"product": lambda v, a, t: 2 * v * a * t},
         "discount dropped from q": {"inner": lambda g: sympy.Integer(1)},
-        "states of d₀ are enough": {"replay": lambda m, g, c: m / (1 - g * c**2)},
+        "the step of the policy dropped": {"product": lambda v, a, t: v * t},
     },
 )
 def rl_31(
@@ -211,7 +211,6 @@ def rl_31(
     visits: Any = lambda m, g, c: m / (1 - g * c**2),
     product: Any = deterministic_gradient,
     inner: Any = lambda g: g,
-    replay: Any = lambda m, g, c: m,
 ) -> None:
     """Scalar linear-quadratic control in symbols."""
     f, h, q, r, g, m = positive("F G Q R gamma m")
@@ -236,15 +235,25 @@ def rl_31(
     case.outside(
         "S",
         "states drawn from d₀ (a replay buffer) in the place of ρ_μ",
-        vanishes(sympy.cancel(sympy.together(gradient(replay) - exact))),
+        vanishes(gradient(lambda m, g, c: m) - exact),
     )
-    following = sympy.Symbol("k", positive=True)
-    ahead = sympy.summation((g * following) ** sympy.Symbol("t", integer=True), (sympy.Symbol("t", integer=True), 0, 3))
-    case.corrected(
+    (square,) = positive("k")
+    ahead = sum((g * square) ** t for t in range(4))
+    case.support(
         "S",
-        "Σ γ^t c^{2t} = (1 − (γc²)⁴)/(1 − γc²) after four steps",
-        equal(sympy.cancel(ahead * (1 - g * following)), 1 - (g * following) ** 4),
+        "four terms of ρ_μ's second moment Σ (γc²)^t sum to (1 − (γc²)⁴)/(1 − γc²)",
+        vanishes(sympy.expand(ahead * (1 - g * square) - 1 + (g * square) ** 4)),
     )
+    kinked = -m * sympy.Abs(theta - 1)
+    left, right = (sympy.limit((kinked - kinked.subs(theta, 1)) / (theta - 1), theta, 1, side) for side in "-+")
+    case.outside(
+        "S",
+        "r = −|a − s|, γ = 0, at θ = 1: J has a gradient",
+        vanishes(left - right),
+        f"J = −m|θ − 1| has the slopes {left} and {right}",
+    )
+    average = product((1 - g) * visits(m, g, c), action_slope, 1)
+    case.outside("S", "ρ_μ normalised to mass one", vanishes(average - exact))
     stable = sympy.Symbol("t", positive=True)
     cost = (q + r * theta**2) * (1 + stable)
     case.corrected(
