@@ -72,8 +72,9 @@ def projection_bound(discount: Any) -> Any:
     ),
     method="S+Q",
     derivation=(
-        "A gradient field has a symmetric Jacobian. That of E[(v̂ − r − γv̂(s'))∇v̂] is A; on the ring below its two "
-        "off-diagonal entries differ.",
+        "A gradient field has a symmetric Jacobian. That of E[(v̂ − r − γv̂(s'))∇v̂] is A.",
+        "Ring of three states (stay with probability 1/10, else move on), features (1,0), (1,1), (0,2), γ = 9/10: "
+        "A₁₂ = −38/75, but A₂₁ = −71/300. With the rewards (2,−1,1): errors 4.411 ≤ 4.679, best 2.040.",
         "With a target that does not depend on w the Jacobian is ΦᵀDΦ, which is symmetric: Monte Carlo is SGD.",
         "On-policy ‖Pv‖_d ≤ ‖v‖_d, so ΠT contracts with modulus γ in ‖·‖_d. By Pythagoras ‖v̂ − v‖² = ‖v̂ − Πv‖² + "
         "‖Πv − v‖² ≤ γ²‖v̂ − v‖² + ‖Πv − v‖².",

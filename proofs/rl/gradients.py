@@ -1,8 +1,8 @@
 """Exact gradients of a small process with softmax policies, shared by the policy-gradient claims.
 
 Two actions in each state and one logit θ_s; with e^θ rational the policy and its derivative π₀π₁ are rational. The
-gradients here are implicit derivatives of the Bellman and the stationary equations, and, as an independent second
-computation, complex steps in 50 digits; neither uses the policy-gradient theorem.
+gradients come from exact values of the metric at nearby policies and, as a second computation, from complex steps in
+50 digits; neither knows the policy-gradient theorem.
 """
 
 from __future__ import annotations
@@ -47,30 +47,48 @@ def tangent(policy: Matrix, state: int) -> Matrix:
     return tuple((p[0] * p[1], -p[0] * p[1]) if s == state else (fmpq(0), fmpq(0)) for s, p in enumerate(policy))
 
 
-def value_gradient(process: Process, policy: Matrix, start: Sequence[Any]) -> Vector:
-    """∇ of start·v_π: v' = (I − γP)^{-1}(r' + γP'v)."""
-    values = process.values(policy)
-    visits = chains.visitation(start, chains.chain(process, policy), process.discount)
+def moebius_slope(metric: Callable[[fmpq], fmpq], p: fmpq) -> fmpq:
+    """The exact derivative at p of a quotient of two affine functions, from its values at three points.
+
+    With t the step, metric(p + t) = (m + bt)/(1 + dt); the values at ±h give d and b, and the derivative is b − dm. A
+    fourth point is checked. ValueError when it does not fit.
+    """
+    h = min(p, 1 - p) / 2
+    middle, above, below = metric(p), metric(p + h), metric(p - h)
+    if above == below:
+        bend, rise = fmpq(0), fmpq(0)
+    else:
+        bend = (2 * middle - above - below) / (above - below) / h
+        rise = (above * (1 + bend * h) - middle) / h
+    if metric(p + h / 2) * (1 + bend * h / 2) != middle + rise * h / 2:
+        raise ValueError("the metric is no quotient of two affine functions of one probability")
+    return rise - bend * middle
+
+
+def slopes(policy: Matrix, metric: Callable[[Matrix], fmpq]) -> Vector:
+    """∂metric/∂θ_s for each state, by dπ(0|s)/dθ_s = π₀π₁.
+
+    By Cramer's rule values and stationary laws are quotients of determinants that are affine in one row of the chain,
+    and so in π(0|s).
+    """
     result = []
-    for s in range(process.n_states):
-        moved = tangent(policy, s)
-        push = chains.apply(chains.chain(process, moved), values)
-        result.append(mean(visits, chains.add(chains.income(process, moved), push, process.discount)))
+    for s, (p, rest) in enumerate(policy):
+
+        def moved(x: fmpq, s: int = s) -> fmpq:
+            return metric((*policy[:s], (x, 1 - x), *policy[s + 1 :]))
+
+        result.append(moebius_slope(moved, p) * p * rest)
     return tuple(result)
+
+
+def value_gradient(process: Process, policy: Matrix, start: Sequence[Any]) -> Vector:
+    """∇ of start·v_π."""
+    return slopes(policy, lambda pi: mean(start, process.values(pi)))
 
 
 def average_gradient(process: Process, policy: Matrix) -> Vector:
-    """∇ of r̄ = d·r: d' solves d' = d'P + dP' with Σ d' = 0."""
-    matrix, size = chains.chain(process, policy), process.n_states
-    law = chains.stationary(matrix)
-    rows = [[matrix[t][s] - (1 if s == t else 0) for t in range(size)] for s in range(size - 1)]
-    result = []
-    for s in range(size):
-        moved = tangent(policy, s)
-        right = chains.push(law, chains.chain(process, moved))
-        shift = solve([*rows, [fmpq(1)] * size], [*(-x for x in right[: size - 1]), fmpq(0)])
-        result.append(mean(shift, chains.income(process, policy)) + mean(law, chains.income(process, moved)))
-    return tuple(result)
+    """∇ of r̄ = d·r."""
+    return slopes(policy, lambda pi: mean(chains.stationary(chains.chain(process, pi)), chains.income(process, pi)))
 
 
 def theorem(process: Process, policy: Matrix, weights: Sequence[Any], q: Matrix) -> Vector:

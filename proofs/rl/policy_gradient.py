@@ -51,6 +51,8 @@ def discounted_q(process: Process, policy: chains.Matrix) -> chains.Matrix:
         "d(I−γP)^{-1} has the mass Σ γ^t = 1/(1−γ): an expectation over the normalised law lacks this factor.",
         "For r̄: with (I−P)h = r − r̄, ∇r̄ + ∇h = Σ ∇π q + P∇h; multiply by d_π = d_πP: ∇r̄ = Σ d_π Σ ∇π q, where q "
         "is the differential one.",
+        "Checked on three states with two actions and one logit each. Values and stationary laws are quotients of "
+        "affine functions of one π(0|s) (Cramer), so three exact values give the exact derivative.",
     ),
     twins={
         "stationary law for the start metric": {"visits": stationary},
@@ -68,7 +70,7 @@ def rl_24(
     average_law: Any = stationary,
     average_q: Any = gradients.differential,
 ) -> None:
-    """Implicit derivatives in exact rationals and complex steps in 50 digits against the theorem."""
+    """Derivatives in exact rationals, from values alone, and complex steps in 50 digits against the theorem."""
     process, policy = model("9/10"), softmax(ODDS)
     start_gradient = gradients.value_gradient(process, policy, process.initial)
     gain_gradient = gradients.average_gradient(process, policy)

@@ -60,18 +60,18 @@ def test_a_chain_with_two_classes_has_no_single_law(row):
 
 
 @given(st.lists(positive, min_size=3, max_size=3), st.sampled_from(["1/2", "9/10"]))
-def test_the_policy_gradient_theorem_is_the_implicit_derivative(row, odds, discount):
+def test_the_policy_gradient_theorem_gives_the_derivative_that_the_values_have(row, odds, discount):
     process, policy = gradients.model(discount), gradients.softmax(odds)
     visits = chains.visitation(process.initial, chains.chain(process, policy), process.discount)
     q = chains.backup(process, process.values(policy))
-    implicit = gradients.value_gradient(process, policy, process.initial)
-    row.exact("RL-24", "∇J at random logits", gradients.theorem(process, policy, visits, q) == implicit, str(odds))
+    slopes = gradients.value_gradient(process, policy, process.initial)
+    row.exact("RL-24", "∇J at random logits", gradients.theorem(process, policy, visits, q) == slopes, str(odds))
     law = chains.stationary(chains.chain(process, policy))
     average = gradients.theorem(process, policy, law, gradients.differential(process, policy))
     row.exact("RL-24", "∇r̄ at random logits", average == gradients.average_gradient(process, policy), str(odds))
 
 
-def test_the_implicit_derivative_is_the_limit_of_difference_quotients(row):
+def test_the_exact_derivative_is_the_limit_of_difference_quotients(row):
     """With e^θ raised by the factor 1 + h, θ moves by log(1 + h) = h + O(h²)."""
     process, width = gradients.model("9/10"), fmpq(1, 10**9)
     start = process.initial
@@ -88,3 +88,15 @@ def test_the_implicit_derivative_is_the_limit_of_difference_quotients(row):
 
 def as_float(value: fmpq) -> float:
     return int(value.p) / int(value.q)
+
+
+def test_a_metric_of_another_shape_is_refused(row):
+    with pytest.raises(ValueError, match="no quotient of two affine functions"):
+        gradients.moebius_slope(lambda p: p**3, fmpq(1, 2))
+    row.exact(
+        "RL-24",
+        "slope of (1+2p)/(3+p)",
+        gradients.moebius_slope(lambda p: (1 + 2 * p) / (3 + p), fmpq(1) / 2) == 5 / fmpq(7, 2) ** 2,
+        "5/(3+p)²",
+    )
+    row.exact("RL-24", "slope of a constant", gradients.moebius_slope(lambda p: fmpq(3), fmpq(1, 3)) == 0, "0")
