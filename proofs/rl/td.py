@@ -111,6 +111,15 @@ def rl_15(
             ),
             part="sign",
         )
+    sample = (fmpq(3), HALF, fmpq(-2), fmpq(5))
+    moved = update(fmpq(5), step, fmpq(3), HALF, fmpq(-2))
+    case.convention(
+        "Q",
+        "v − αδ with the sign of C7 and v + αδ with that of C10 are the one update",
+        moved == 5 - step * notes(*sample) == 5 + step * critic(*sample),
+        f"v = 5 becomes {moved}",
+        part="sign",
+    )
     surprise = (LogNumber.log(2), HALF, LogNumber.of(0), LogNumber.of(0))
     first, second = exp(notes(*surprise)), exp(critic(*surprise))
     case.contradiction(
