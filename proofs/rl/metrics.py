@@ -6,7 +6,7 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test
+from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import mean
@@ -180,7 +180,7 @@ def rl_23(
     case.comparison(
         "Q",
         "reference.occupancy",
-        under_test.stationary_law(lambda p, pi: chains.stationary(chains.chain(p, pi))),
+        under_test_processes.stationary_law(lambda p, pi: chains.stationary(chains.chain(p, pi))),
         part="stationary law",
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test
+from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import Process, mean
@@ -196,7 +196,7 @@ def rl_06(case: Case, *, modulus: Any = lambda g: g, norm: Any = chains.sup, oth
         return Answer(True)
 
     case.corrected("P", "‖f^k(v) − v*‖ ≤ γ^k ‖v − v*‖", every(converges(process) for process, _, _ in items))
-    case.comparison("Q", "reference.bellman", under_test.bellman_operator(chains.optimality))
+    case.comparison("Q", "reference.bellman", under_test_processes.bellman_operator(chains.optimality))
 
 
 @claim(

@@ -9,7 +9,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from proofs import balls, under_test
+from proofs import balls, under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case
 from proofs.exact import Process
@@ -129,7 +129,7 @@ def rl_24(
     )
     mass = sum(discounted_visits(process, policy), fmpq(0))
     case.corrected("Q", "the mass of ρ is 1/(1−γ)", mass == 1 / (1 - process.discount), f"mass {mass}")
-    case.comparison("Q", "reference.occupancy, (1−γ)ρ", under_test.occupancy())
+    case.comparison("Q", "reference.occupancy, (1−γ)ρ", under_test_processes.occupancy())
 
 
 def _short(value: fmpq) -> str:
