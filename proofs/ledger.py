@@ -12,15 +12,19 @@ from proofs.claim import REGISTRY, SOURCES, Claim, Result
 #: A package says in its docstring which of its modules has which claim.
 CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
+    "ESS": "proofs.ess",
     "JS": "proofs.js",
-    "GUM": "proofs.gumbel",
+    "GUM": "proofs.gum",
+    "SAC": "proofs.sac",
     "RL": "proofs.rl",
 }
 
 TITLES: dict[str, str] = {
     "KL": "KL-regularised occupancy optimisation",
+    "ESS": "Adaptive beta from the effective sample size",
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "SAC": "Soft actor-critic",
     "RL": "Course notes on reinforcement learning",
 }
 

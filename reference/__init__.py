@@ -45,6 +45,7 @@ from reference.exact import evaluate_policy_exactly as evaluate_policy_exactly
 from reference.exact import occupancy_measure_exactly as occupancy_measure_exactly
 from reference.exact import solve_exactly as solve_exactly
 from reference.feasibility import InfeasibleFlow as InfeasibleFlow
+from reference.flow_balls import enclose_flow as enclose_flow
 from reference.flow_cap import SmallestCap as SmallestCap
 from reference.flow_cap import smallest_cap as smallest_cap
 from reference.interop import LoggedMDP as LoggedMDP
