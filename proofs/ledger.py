@@ -16,6 +16,7 @@ CHAPTERS: dict[str, str] = {
     "JS": "proofs.js",
     "GUM": "proofs.gum",
     "SAC": "proofs.sac",
+    "RL": "proofs.rl",
 }
 
 TITLES: dict[str, str] = {
@@ -24,6 +25,7 @@ TITLES: dict[str, str] = {
     "JS": "JS-regularised occupancy optimisation",
     "GUM": "Gumbel (ExtremeQ) regression",
     "SAC": "Soft actor-critic",
+    "RL": "Course notes on reinforcement learning",
 }
 
 

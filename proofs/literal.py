@@ -139,3 +139,24 @@ def temperature_step_printed(log_alpha: Number, mean_log_policy: Number, target:
 def temperature_step(log_alpha: Number, mean_log_policy: Number, target: Number, rate: Number) -> Number:
     """Source 003 section 4.4.4: the same update with a plus, log alpha + eta alpha E[log pi + H-bar]."""
     return log_alpha + rate * exp(log_alpha) * (mean_log_policy + target)
+
+
+def course_return(rewards: Sequence[Number], discount: Number) -> Number:
+    """The return of source 004 C1, sum over i from 1 to t of gamma^{t-1} r_t: the index i occurs nowhere."""
+    t = len(rewards)
+    return sum(discount ** (t - 1) * rewards[t - 1] for _ in range(t))
+
+
+def course_epsilon_greedy(epsilon: Number, n: Number) -> Number:
+    """The probability of the greedy action among n in source 004 C5."""
+    return 1 - epsilon / n * (n - 1)
+
+
+def course_td_error(reward: Number, discount: Number, following: Number, here: Number) -> Number:
+    """The TD error of source 004 C7, with the opposite sign of every other source."""
+    return here - (reward + discount * following)
+
+
+def course_td_update(value: Number, step: Number, reward: Number, discount: Number, following: Number) -> Number:
+    """TD(0) in source 004 C7."""
+    return value - step * (value - (reward + discount * following))

@@ -6,6 +6,7 @@ finds one, `svg(id)` draws it for a page and `save(id, path)` into a file. Which
     weights    KL-10, KL-09, JS-05, JS-12         weights against advantage, and their concentration
     losses     GUM-03                             the two minima of the mis-scaled loss
     dynamics   ESS-03, SAC-17                       recursions that run away beside those that settle
+    gradients  RL-27                            the variance of a policy gradient against its baseline
 """
 
 from __future__ import annotations
@@ -48,7 +49,14 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {}
 
-CHAPTERS: dict[str, str] = {"KL": "KL-10", "ESS": "ESS-03", "JS": "JS-05", "GUM": "GUM-03", "SAC": "SAC-17"}
+CHAPTERS: dict[str, str] = {
+    "KL": "KL-10",
+    "ESS": "ESS-03",
+    "JS": "JS-05",
+    "GUM": "GUM-03",
+    "SAC": "SAC-17",
+    "RL": "RL-27",
+}
 """The figure that opens each chapter."""
 
 
@@ -67,7 +75,7 @@ def drawn(identifier: str, caption: str) -> Callable[[Callable[[Any], None]], Ca
 @functools.cache
 def figures() -> dict[str, Figure]:
     """Every figure, by the id of its claim."""
-    from proofs.figures import dynamics, losses, weights  # noqa: F401  (importing enters them)
+    from proofs.figures import dynamics, gradients, losses, weights  # noqa: F401  (importing enters them)
 
     return FIGURES
 
