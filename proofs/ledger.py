@@ -13,13 +13,21 @@ from proofs.claim import REGISTRY, SOURCES, Claim, Result
 CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
     "JS": "proofs.js",
+    "FD": "proofs.fd",
+    "OCC": "proofs.occ",
     "GUM": "proofs.gumbel",
+    "PRI": "proofs.pri",
+    "BET": "proofs.bet",
 }
 
 TITLES: dict[str, str] = {
     "KL": "KL-regularised occupancy optimisation",
     "JS": "JS-regularised occupancy optimisation",
+    "FD": "f-divergences: conjugates, expansions, caps",
+    "OCC": "The flow-constrained problem and its occupancy ratio",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "PRI": "The multiplicative priority",
+    "BET": "Choosing beta",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flint import fmpq
 
@@ -16,6 +16,10 @@ from proofs import balls, conic
 from proofs.divergences import Generator, Law
 from proofs.evidence import Answer
 from proofs.exact import rational
+
+if TYPE_CHECKING:
+    from proofs.generators import Curved
+    from proofs.occ.flow import FlowProblem
 
 _ADVANTAGE = (0.0, 0.5, -1.25, 2.0)
 _BEHAVIOR = (0.125, 0.5, 0.25, 0.125)
@@ -79,3 +83,68 @@ def gumbel_value() -> Answer:
         unit = fmpq(1, 2**53)
         bound = (len(_ADVANTAGE) + 6) * unit * (max(abs(rational(a)) for a in _ADVANTAGE) + balls.ball(abs(seen)))
         return Answer(bool(error <= bound), f"error {balls.short(error.upper(), 2)}, bound {balls.short(bound, 2)}")
+
+
+def _flow_case(generator: Curved, divergence: str) -> tuple[Any, Any, FlowProblem]:
+    """The dyadic flow problem, for `reference` and for balls."""
+    import numpy as np
+
+    from proofs.occ import worlds
+    from proofs.occ.flow import FlowProblem
+    from reference.divergence import divergence_from_name
+    from reference.mdp import MDP
+
+    process, law = worlds.dyadic()
+    number = float
+    transitions = np.array([[[number(p.p) / number(p.q) for p in row] for row in pair] for pair in process.transitions])
+    rewards = np.array([[number(r.p) / number(r.q) for r in row] for row in process.rewards])
+    initial = np.array([number(m.p) / number(m.q) for m in process.initial])
+    mdp = MDP(transitions, rewards, number(process.discount.p) / number(process.discount.q), initial)
+    behavior = np.array([number(m.p) / number(m.q) for m in law]).reshape(rewards.shape)
+    arguments = (mdp, behavior, _BETA, divergence_from_name(divergence))
+    return arguments, mdp, FlowProblem(process, law, rational(_BETA), generator)
+
+
+@_shielded
+def flow_optimum(generator: Curved, divergence: str) -> Answer:
+    """Whether the interval of `reference.regularized_occupancy` contains the optimum, enclosed to 30 digits."""
+    from proofs.occ.flow import newton
+    from reference.regularized import regularized_occupancy
+
+    arguments, _, problem = _flow_case(generator, divergence)
+    theirs, ours = regularized_occupancy(*arguments), newton(problem)
+    with balls.precision(256):
+        holds = balls.ball(theirs.primal) <= ours.lower and ours.upper <= balls.ball(theirs.dual)
+    return Answer(holds, f"[{theirs.primal!r}, {theirs.dual!r}] around {balls.short(ours.upper, 20)}")
+
+
+@_shielded
+def flow_certificate(generator: Curved, divergence: str) -> Answer:
+    """Whether the bounds of `reference.flow_bounds` lie outside those in balls, at the same V and policy."""
+    from proofs.occ.flow import occupancy_of
+    from reference.regularized import flow_bounds, regularized_occupancy
+
+    arguments, _, problem = _flow_case(generator, divergence)
+    theirs = regularized_occupancy(*arguments)
+    policy = [[rational(float(x)) for x in row] for row in theirs.policy]
+    seen = flow_bounds(*arguments, theirs.values, theirs.policy)
+    with balls.precision(256):
+        # Rows of their policy sum to one up to rounding; the exact occupancy needs them to do so exactly.
+        rows = tuple(tuple(x / sum(row, fmpq(0)) for x in row) for row in policy)
+        low = problem.objective(occupancy_of(problem.process, rows))
+        high = problem.dual([rational(float(v)) for v in theirs.values])
+        holds = bool(balls.ball(seen.primal) <= low and high <= balls.ball(seen.dual))
+    return Answer(holds, f"[{seen.primal!r}, {seen.dual!r}] around [{balls.short(low, 18)}, {balls.short(high, 18)}]")
+
+
+@_shielded
+def cap_bounds() -> Answer:
+    """Whether the interval of `reference.smallest_cap` contains the exact C_min."""
+    from proofs.generators import KL
+    from proofs.occ.attainment import smallest_cap as exactly
+    from reference.flow_cap import smallest_cap
+
+    (mdp, behavior, _, _), _, problem = _flow_case(KL, "kl")
+    theirs, cap = smallest_cap(mdp, behavior), exactly(problem.process, problem.law)[0]
+    holds = bool(rational(theirs.lower) <= cap <= rational(theirs.upper))
+    return Answer(holds, f"[{theirs.lower!r}, {theirs.upper!r}] around {cap}")
