@@ -148,3 +148,45 @@ def cap_bounds() -> Answer:
     theirs, cap = smallest_cap(mdp, behavior), exactly(problem.process, problem.law)[0]
     holds = bool(rational(theirs.lower) <= cap <= rational(theirs.upper))
     return Answer(holds, f"[{theirs.lower!r}, {theirs.upper!r}] around {cap}")
+
+
+@_shielded
+def conditional_value() -> Answer:
+    """Whether `reference.conditional_value` is as close to the conditional optimum as its own error bound says."""
+    import numpy as np
+
+    from proofs.generators import KL
+    from proofs.occ.conditional import conditional_bounds, gumbel, iterate
+    from proofs.occ.flow import middle
+    from reference.conditional import conditional_value as theirs
+
+    (mdp, _, _, _), _, problem = _flow_case(KL, "kl")
+    policy = ((fmpq(1, 4), fmpq(3, 4)), (fmpq(1, 2), fmpq(1, 2)), (fmpq(7, 8), fmpq(1, 8)))
+    seen = theirs(mdp, np.array([[float(m.p) / float(m.q) for m in row] for row in policy]), _BETA)
+    beta, process = rational(_BETA), problem.process
+    values = iterate(process, policy, beta, gumbel)
+    with balls.precision(256):
+        deltas = [balls.ball(process.td_error(s, a, values)) / balls.ball(beta) for s, a in process.pairs]
+        raw = [rational(policy[s][a]) * middle(d.exp()) for (s, a), d in zip(process.pairs, deltas, strict=True)]
+        low, high = conditional_bounds(process, policy, beta, values, raw)
+        # (1 - gamma) E V moves with the bound on V; its own sum of three products rounds a few times.
+        allowed = balls.ball(seen.error_bound) + balls.ball(8 * fmpq(1, 2**53)) * abs(high)
+        error = abs(balls.ball(seen.objective) - low).max(abs(balls.ball(seen.objective) - high))
+    return Answer(bool(error <= allowed), f"error {balls.short(error.upper(), 2)}, bound {balls.short(allowed, 2)}")
+
+
+@_shielded
+def sampled_optimum() -> Answer:
+    """Whether the interval of `reference.sampled_occupancy` contains the sampled optimum, enclosed to 30 digits."""
+    from proofs.generators import KL
+    from proofs.occ.conditional import lifted
+    from proofs.occ.flow import FlowProblem, newton
+    from reference.sampled import sampled_occupancy
+
+    arguments, _, problem = _flow_case(KL, "kl")
+    theirs = sampled_occupancy(*arguments)
+    process, law = lifted(problem.process, problem.law)
+    ours = newton(FlowProblem(process, law, problem.beta, KL))
+    with balls.precision(256):
+        holds = balls.ball(theirs.primal) <= ours.lower and ours.upper <= balls.ball(theirs.dual)
+    return Answer(bool(holds), f"[{theirs.primal!r}, {theirs.dual!r}] around {balls.short(ours.upper, 20)}")

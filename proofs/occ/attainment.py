@@ -285,18 +285,25 @@ def occ_04(
     case.theorem("B", "the power generator too, with ratios at 0", narrow(newton(rooted).gap) if clipped else False, part=part)
 
     part = "cap"
-    proved = []
-    for law, expected in ((valid, fmpq(1)), (generic, None)):
-        cap, occupancy, values = smallest_cap(process, law)
-        lower = below(process, law, values)
-        proved.append(cap)
-        holds = lower == cap and (expected is None or cap == expected)
-        text = "C_min = 1 for the law of a policy" if expected is not None else "C_min of a generic law"
-        case.theorem(
-            "Q", f"{text}: occupancy and V agree exactly", holds, f"max d/D {balls.short(cap)}, bound {balls.short(lower)}", part=part
-        )
-        case.support("Q", "that d satisfies the flow equations", all(r == 0 for r in process.flow_residual(dict(zip(process.pairs, occupancy, strict=True)))), part=part)
-    cap = proved[1]
+    constant = tuple(ONE for _ in process.initial)
+    highest = max(d / m for d, m in zip(valid, valid, strict=True))
+    case.theorem(
+        "Q",
+        "C_min = 1 for the law of a policy: d = D below, V = 1 above",
+        below(process, valid, constant) == highest and all(r == 0 for r in cold.residual(valid)),
+        f"max d/D {highest}, bound {below(process, valid, constant)}",
+        part=part,
+    )
+    cap, occupancy, values = smallest_cap(process, generic)
+    reached = max(d / m for d, m in zip(occupancy, generic, strict=True))
+    case.theorem(
+        "Q",
+        "C_min of a generic law: the occupancy and V of the linear program agree exactly",
+        below(process, generic, values) == reached and min(occupancy) >= 0,
+        f"max d/D = {balls.short(reached)}, bound {balls.short(below(process, generic, values))}",
+        part=part,
+    )
+    case.support("Q", "that d satisfies the flow equations", all(r == 0 for r in cold.residual(occupancy)), part=part)
     room = FlowProblem(process, generic, worlds.BETA, fermi_dirac(cap + fmpq(1, 20)))
     case.theorem(
         "C", f"Fermi-Dirac with C = C_min + 1/20 is feasible, C_min = {balls.short(cap, 5)}", cone.solve(room).decides(newton(room).lower, "optimum"), part=part
@@ -304,7 +311,7 @@ def occ_04(
     case.theorem(
         "Q",
         "below C_min the V of the linear program refutes every d ≤ C D",
-        below(process, generic, smallest_cap(process, generic)[2]) > cap - fmpq(1, 20),
+        below(process, generic, values) > cap - fmpq(1, 20),
         part=part,
     )
     case.comparison("Q", "reference.smallest_cap", under_test.cap_bounds(), part=part)

@@ -1,0 +1,289 @@
+"""Two neighbours of the flow problem: ratios of policies (OCC-06), and TD errors of single samples (OCC-07)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flint import arb, fmpq
+
+from proofs import balls, instances, under_test
+from proofs.arithmetic import exp, log
+from proofs.claim import claim
+from proofs.evidence import Answer, Case, every
+from proofs.exact import LogNumber, Process, mean, rational
+from proofs.generators import JS, KL, Curved
+from proofs.occ import cone, worlds
+from proofs.occ.duality import exact_values, narrow
+from proofs.occ.flow import FlowProblem, middle, newton, occupancy_of, policy_of
+from proofs.verdict import THEOREM
+
+Policy = tuple[tuple[fmpq, ...], ...]
+
+
+def gumbel(masses: Sequence[Any], q: Sequence[Any], beta: Any) -> Any:
+    """beta log E_{pi_D} e^{q/beta}, the value that Gumbel regression fits (GUM-01)."""
+    return beta * log(mean(masses, [exp(x / beta) for x in q]))
+
+
+def iterate(process: Process, policy: Policy, beta: fmpq, operator: Callable[..., Any], steps: int = 260) -> tuple[fmpq, ...]:
+    """V after `steps` applications of a gamma-contraction, as exact rationals near its fixed point."""
+    with balls.precision(128):
+        values = [arb(0)] * process.n_states
+        laws = [[balls.ball(m) for m in row] for row in policy]
+        for _ in range(steps):
+            values = [
+                operator(laws[s], [balls.ball(process.backup(s, a, values)) for a in range(len(row))], balls.ball(beta)).mid()
+                for s, row in enumerate(policy)
+            ]
+        return tuple(middle(v) for v in values)
+
+
+def start(process: Process, values: Sequence[Any]) -> Any:
+    """(1-gamma) E_mu0 V."""
+    return (1 - process.discount) * mean(process.initial, values)
+
+
+def price(process: Process, policy: Policy, occupancy: Sequence[fmpq]) -> arb:
+    """sum d log(pi_d / pi_D), for an occupancy with mass in every pair."""
+    conditional = policy_of(process, occupancy)
+    total = arb(0)
+    for (s, a), mass in zip(process.pairs, occupancy, strict=True):
+        total += balls.ball(mass) * balls.ball(conditional[s][a] / policy[s][a]).log()
+    return total
+
+
+def conditional_bounds(process: Process, policy: Policy, beta: fmpq, values: Sequence[fmpq], raw: Any) -> tuple[arb, arb]:
+    """Bounds of max_d sum d r - beta sum d log(pi_d/pi_D): the policy of `raw`, and (1-gamma)E V + max (TV - V)_+.
+
+    The second, because sum d r - beta(...) = (1-gamma)E V + sum_s d(s)(E_pi q - beta KL - V(s)) and E_pi q - beta KL is
+    at most the Gumbel value TV(s), whatever pi is.
+    """
+    with balls.precision(256):
+        occupancy = occupancy_of(process, policy_of(process, raw))
+        reward = sum((d * process.rewards[s][a] for (s, a), d in zip(process.pairs, occupancy, strict=True)), fmpq(0))
+        lower = balls.ball(reward) - balls.ball(beta) * price(process, policy, occupancy)
+        rise = arb(0)
+        for s, row in enumerate(policy):
+            q = [balls.ball(process.backup(s, a, values)) for a in range(len(row))]
+            rise = rise.max(gumbel([balls.ball(m) for m in row], q, balls.ball(beta)) - balls.ball(values[s]))
+        return lower, balls.ball(start(process, values)) + rise
+
+
+@functools.lru_cache(maxsize=8)
+def conditional_cone(process: Process, policy: Policy, beta: fmpq) -> tuple[arb, arb]:
+    """The enclosure around Clarabel's answer to the conditional problem."""
+    import cvxpy
+    import numpy as np
+
+    equations = np.array(cone.flow_matrix(process))
+    rewards = np.array([cone.number(rational(process.rewards[s][a])) for s, a in process.pairs])
+    shares = np.array([cone.number(policy[s][a]) for s, a in process.pairs])
+    owner = np.array([[1.0 if s == t else 0.0 for t in range(process.n_states)] for s, _ in process.pairs])
+    unknown: Any = cvxpy.Variable(len(rewards), nonneg=True)
+    flow = equations @ unknown == np.array([cone.number((1 - process.discount) * m) for m in process.initial])
+    penalty = cvxpy.sum(cvxpy.rel_entr(unknown, cvxpy.multiply(shares, owner @ (owner.T @ unknown))))
+    program: Any = cvxpy.Problem(cvxpy.Maximize(rewards @ unknown - cone.number(beta) * penalty), [flow])
+    program.solve(solver=cvxpy.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
+    raw = [rational(float(x)) for x in unknown.value]
+    values = [rational(float(v)) for v in flow.dual_value]
+    return conditional_bounds(process, policy, beta, values, raw)
+
+
+def two_steps() -> tuple[Process, Policy]:
+    """Every value is a logarithm: beta = 1, discount 1/2, both actions of state 0 lead to state 1, which loops."""
+    to_one = (fmpq(0), fmpq(1))
+    two, three = LogNumber.log(fmpq(2)), LogNumber.log(fmpq(3))
+    process = Process(
+        ((to_one, to_one), (to_one, to_one)), ((LogNumber.of(0), three), (LogNumber.of(0), two)), fmpq(1, 2), (fmpq(1), fmpq(0))
+    )
+    return process, ((fmpq(1, 2), fmpq(1, 2)), (fmpq(1, 4), fmpq(3, 4)))
+
+
+@claim(
+    "OCC-06",
+    source=("toolkit", "001 §1", "ROER critic.py (its value objective)"),
+    statement="With a Gumbel-regressed V, exp(δ/β) is the ratio of policies, not that of occupancies.",
+    formula=(
+        "V = β log E_{π_D} e^{(r+γPV)/β} solves max_d Σ d r − βΣ d log(π_d/π_D), with value (1−γ)E_{μ0}V;  "
+        "exp(δ_V/β) = π*/π_D"
+    ),
+    stated=THEOREM,
+    corrected="Its mean under π_D is 1 in every state, so reweighting with it leaves every state marginal of the data as it is.",
+    method="Q+B+C",
+    derivation=(
+        "For any V and d: Σ d r − βΣ d log(π_d/π_D) = (1−γ)E_{μ0}V + Σ_s d(s)(E_π[q] − βKL(π‖π_D) − V(s)), q = r + γPV.",
+        "The bracket is at most β log E_{π_D}e^{q/β} − V(s) = 0, with equality for π ∝ π_D e^{q/β}: value (1−γ)E_{μ0}V.",
+        "That π over π_D is e^{(q − V)/β} = e^{δ/β}, and its mean under π_D is 1 state by state.",
+        "Exactly: γ = 1/2, β = 1, e^{r} = (1, 3) in s0 and (1, 2) in s1, π_D = (1/2, 1/2) and (1/4, 3/4): "
+        "V(s1) = 2 log(7/4), V(s0) = log 2 + log(7/4); ratios (1/2, 3/2) and (4/7, 8/7).",
+    ),
+    twins={
+        "beta dropped in front": {"operator": lambda m, q, b: gumbel(m, q, b) / b},
+        "the sum instead of the mean": {"operator": lambda m, q, b: b * log(sum((exp(x / b) for x in q[1:]), exp(q[0] / b)))},
+        "the mean of q": {"operator": lambda m, q, b: mean(m, q)},
+        "the value without 1-gamma": {"value": lambda p, v: start(p, v) / (1 - p.discount)},
+        "ratio without beta": {"ratio": lambda delta, beta: exp(delta)},
+        "ratio with the opposite sign": {"ratio": lambda delta, beta: exp(-delta / beta)},
+    },
+)
+def occ_06(
+    case: Case,
+    *,
+    operator: Any = gumbel,
+    value: Any = start,
+    ratio: Any = lambda delta, beta: exp(delta / beta),
+) -> None:
+    """Fixed point against Clarabel; means of the ratio state by state; the two ratios side by side; one exact instance."""
+    process, _, generic = worlds.textbook()
+    policy, beta = policy_of(process, generic), fmpq(3, 10)
+    values = iterate(process, policy, beta, operator, 700)
+    low, high = conditional_cone(process, policy, beta)
+    with balls.precision(256):
+        stated = balls.ball(value(process, values))
+        agreed = not stated < low - arb(10) ** (-20) and not stated > high + arb(10) ** (-20)
+        deltas = [balls.ball(process.td_error(s, a, values)) for s, a in process.pairs]
+        ratios = dict(zip(process.pairs, [ratio(d, balls.ball(beta)) for d in deltas], strict=True))
+        means = [mean(row, [ratios[s, a] for a in range(len(row))]) for s, row in enumerate(policy)]
+        centred = [Answer(bool(abs(m - 1) < arb(10) ** (-25)), f"mean {balls.short(m, 10)}") for m in means]
+        raw = [middle(m * w) for m, w in zip(generic, ratios.values(), strict=True)]
+        lower, upper = conditional_bounds(process, policy, beta, values, raw)
+    width = (high - low).upper().str(2, radius=False)
+    case.theorem(
+        "C",
+        "the value (1−γ)E_{μ0}V lies in the enclosure around Clarabel's answer",
+        bool(agreed),
+        f"{balls.short(stated, 10)} in [{balls.short(low, 10)}, {balls.short(high, 10)}], gap {width}",
+    )
+    case.theorem("B", "V and the policy π_D e^{δ/β} bound the optimum to 1.1e-30", narrow(upper - lower))
+    case.theorem("B", "exp(δ/β) has mean 1 under π_D in every state", every(centred))
+    problem = FlowProblem(process, generic, beta, KL)
+    with balls.precision(256):
+        occupancy_ratio = problem.ratios(exact_values(problem))
+        apart = max(abs(a - b) for a, b in zip(ratios.values(), occupancy_ratio, strict=True))
+        marginal = [mean(generic[3 * s : 3 * s + 3], occupancy_ratio[3 * s : 3 * s + 3]) / sum(generic[3 * s : 3 * s + 3], fmpq(0)) for s in range(5)]
+    case.theorem(
+        "B",
+        "it is not the occupancy ratio, which does correct the states",
+        bool(apart > balls.ball(fmpq(1, 10)) and max(abs(m - 1) for m in marginal) > balls.ball(fmpq(1, 100))),
+        f"largest difference {balls.short(apart, 4)}; state means of the occupancy ratio "
+        f"{', '.join(balls.short(m, 4) for m in marginal)}",
+    )
+    exact, laws = two_steps()
+    seven = LogNumber.log(fmpq(7, 4))
+    solution = (LogNumber.log(fmpq(2)) + seven, 2 * seven)
+    one = fmpq(1)
+    try:
+        fixed = all(
+            operator(row, [exact.backup(s, a, solution) for a in range(2)], one) == solution[s] for s, row in enumerate(laws)
+        )
+        seen = [ratio(exact.td_error(s, a, solution), one) for s, a in exact.pairs]
+    except ValueError:
+        fixed, seen = False, []
+    case.theorem(
+        "Q",
+        "exactly: V = (log 2 + log 7/4, 2 log 7/4), ratios (1/2, 3/2, 4/7, 8/7)",
+        fixed and seen == [fmpq(1, 2), fmpq(3, 2), fmpq(4, 7), fmpq(8, 7)],
+        f"ratios ({', '.join(map(str, seen))})",
+    )
+    case.comparison("B", "reference.conditional_value", under_test.conditional_value())
+
+
+def lifted(process: Process, law: Sequence[fmpq]) -> tuple[Process, tuple[fmpq, ...]]:
+    """The process whose actions are the transitions (a, s') with positive probability, and the law D P on them."""
+    masses = dict(zip(process.pairs, law, strict=True))
+    transitions, rewards, laws = [], [], []
+    for s in range(process.n_states):
+        rows, paid = [], []
+        for a in range(len(process.rewards[s])):
+            for t, probability in enumerate(process.transitions[s][a]):
+                if probability != 0:
+                    rows.append(tuple(fmpq(int(t == u)) for u in range(process.n_states)))
+                    paid.append(process.rewards[s][a])
+                    laws.append(masses[s, a] * probability)
+        transitions.append(tuple(rows))
+        rewards.append(tuple(paid))
+    return Process(tuple(transitions), tuple(rewards), process.discount, process.initial), tuple(laws)
+
+
+def sampled_dual(problem: FlowProblem, values: Sequence[fmpq]) -> arb:
+    """(1-gamma)E V + beta E_{D P} f*((r + gamma V(s') - V(s))/beta): the expectation over s' outside f*."""
+    process, total = problem.process, arb(0)
+    for (s, a), mass in zip(process.pairs, problem.law, strict=True):
+        for t, probability in enumerate(process.transitions[s][a]):
+            if probability != 0:
+                delta = process.rewards[s][a] + process.discount * values[t] - values[s]
+                total += balls.ball(mass * probability) * problem.generator.conjugate(balls.ball(delta / problem.beta))
+    return balls.ball(problem.start(values)) + balls.ball(problem.beta) * total
+
+
+def tilted(p: Any, v: Any, beta: Any, discount: Any) -> Any:
+    """P e^{gamma V / beta}, the dynamics of an agent that chooses its luck, before normalisation."""
+    return p * exp(discount * v / beta)
+
+
+@claim(
+    "OCC-07",
+    source=("toolkit", "001 (TD errors of samples)", "ROER sac_learner.py, dataset_utils.py"),
+    statement="What single-sample TD errors inside f* compute.",
+    formula=(
+        "min_V (1−γ)E_{μ0}V + βE_{DP} f*((r + γV(s') − V(s))/β) = the flow problem over d(s,a,s') against D·P;  "
+        "KL: P̃ ∝ P e^{γV/β}"
+    ),
+    stated=THEOREM,
+    corrected="It is optimistic: at least the flow optimum, by Jensen, and equal to it for deterministic transitions.",
+    method="B+C+P",
+    derivation=(
+        "Make every transition (a, s') an action: the flow equations of d(s, a, s') are those of the process whose "
+        "actions are deterministic, and its dual has δ̂ = r + γV(s') − V(s) inside f*.",
+        "f* is convex: E_P f*(δ̂/β) ≥ f*(δ/β) for every V, so its minimum is not below that of the flow problem.",
+        "For KL, d(s, a, s') = D P e^{δ̂/β}: given (s, a) the next state has law ∝ P e^{γV(s')/β}.",
+    ),
+    twins={
+        "the expectation inside f*": {"dual": FlowProblem.dual},
+        "the start without 1-gamma": {"dual": lambda p, v: sampled_dual(p, v) + p.process.discount * p.start(v)},
+        "tilted without gamma": {"dynamics": lambda p, v, beta, discount: p * exp(v / beta)},
+        "tilted towards bad luck": {"dynamics": lambda p, v, beta, discount: p * exp(-discount * v / beta)},
+        "not tilted": {"dynamics": lambda p, v, beta, discount: p},
+    },
+)
+def occ_07(case: Case, *, dual: Any = sampled_dual, dynamics: Any = tilted) -> None:
+    """The sampled dual against Clarabel on the lifted primal; the tilt in balls; deterministic processes."""
+    process, _, generic = worlds.textbook()
+    beta = worlds.BETA
+    wide, laws = lifted(process, generic)
+    generators: tuple[Curved, ...] = (KL, JS)
+    inside, luck = [], []
+    for generator in generators:
+        problem, sampled = FlowProblem(process, generic, beta, generator), FlowProblem(wide, laws, beta, generator)
+        best = newton(sampled)
+        with balls.precision(256):
+            inside.append(cone.solve(sampled).decides(dual(problem, best.values), f"{generator.name}: sampled dual"))
+            plain = newton(problem).upper
+            luck.append(Answer(bool(best.lower > plain), f"{generator.name}: {balls.short(best.lower, 6)} > {balls.short(plain, 6)}"))
+    case.theorem("C", "its minimum is the optimum over d(s, a, s'), as Clarabel encloses it", every(inside, inside[0].witness))
+    case.theorem("B", "it exceeds the flow optimum", every(luck, "; ".join(a.witness for a in luck)))
+    sampled = FlowProblem(wide, laws, beta, KL)
+    with balls.precision(256):
+        values = exact_values(sampled)
+        ratios = iter(sampled.ratios(values))
+        tilts = []
+        for s, a in process.pairs:
+            targets = [t for t, p in enumerate(process.transitions[s][a]) if p != 0]
+            chosen = [balls.ball(process.transitions[s][a][t]) * next(ratios) for t in targets]
+            expected = [
+                dynamics(balls.ball(process.transitions[s][a][t]), values[t], balls.ball(beta), balls.ball(process.discount))
+                for t in targets
+            ]
+            for c, e in zip(chosen, expected, strict=True):
+                defect = c / sum(chosen, arb(0)) - e / sum(expected, arb(0))
+                tilts.append(Answer(balls.vanishes_within(defect, fmpq(1, 10**20)), f"({s}, {a}): {balls.short(defect, 3)}"))
+    case.theorem("B", "KL: the next state has law ∝ P e^{γV/β}", every(tilts))
+    same = []
+    for world, _, _ in instances.processes(10, seed=8, deterministic=True):
+        law = tuple(fmpq(k + 1, len(world.pairs) * (len(world.pairs) + 1) // 2) for k in range(len(world.pairs)))
+        plain, (taller, heavier) = FlowProblem(world, law, beta, KL), lifted(world, law)
+        same.append(narrow(abs(newton(FlowProblem(taller, heavier, beta, KL)).upper - newton(plain).upper)))
+    case.theorem("P", "for deterministic transitions both optima agree", every(same))
+    case.comparison("B", "reference.sampled_occupancy", under_test.sampled_optimum())
