@@ -6,6 +6,8 @@ They exist once, here; the claims run against them. Nothing else in this project
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proofs.arithmetic import Number, exp
 
 
@@ -22,3 +24,24 @@ def gumbel_tail_published(x: Number, clip: Number, alpha: Number) -> Number:
 def gumbel_tail_comment(x: Number, clip: Number, alpha: Number) -> Number:
     """The same tail as the comment beside that code describes it: without the second division by alpha."""
     return gumbel_loss(clip) + (x - clip) * (exp(clip) - 1)
+
+
+def priority_signal(exponential: Number, cap: Number) -> Number:
+    """What `update_priority` of the public ROER code computes of e^{delta/beta}: clipped to [1, max_clip]."""
+    return min(max(exponential, cap / cap), cap)
+
+
+def update_priority(priorities: Sequence[Number], signals: Sequence[Number], rate: Number) -> list[Number]:
+    """`update_priority` of the public ROER code, scheme "avg", on a batch, before the floor: p(1 - b + b u/mean(p u))."""
+    total = priorities[0] * signals[0]
+    for p, u in zip(priorities[1:], signals[1:], strict=True):
+        total = total + p * u
+    average = total / len(priorities)
+    return [p * (1 - rate + rate * u / average) for p, u in zip(priorities, signals, strict=True)]
+
+
+def update_priority_with_floor(
+    priorities: Sequence[Number], signals: Sequence[Number], rate: Number, floor: Number
+) -> list[Number]:
+    """The same with the floor that follows in the public ROER code: max(p, min_clip)."""
+    return [max(p, floor) for p in update_priority(priorities, signals, rate)]

@@ -190,3 +190,109 @@ def sampled_optimum() -> Answer:
     with balls.precision(256):
         holds = balls.ball(theirs.primal) <= ours.lower and ours.upper <= balls.ball(theirs.dual)
     return Answer(bool(holds), f"[{theirs.primal!r}, {theirs.dual!r}] around {balls.short(ours.upper, 20)}")
+
+
+def _within(beta: Any, theirs: Any, unit: str) -> Answer:
+    """Whether a proved interval of `reference` contains an enclosed beta."""
+    with balls.precision(256):
+        holds = balls.ball(theirs.low) <= beta and beta <= balls.ball(theirs.high)
+    return Answer(bool(holds), f"[{theirs.low!r}, {theirs.high!r}] around {balls.short(beta, 20)}, {unit}")
+
+
+@_shielded
+def temperature_for_kl() -> Answer:
+    """Whether the interval of `reference.beta_for_kl` contains the root, enclosed in balls."""
+    from proofs.bet.ball import temperature
+    from reference.temperature import beta_for_kl
+
+    radius = 0.25
+    data = Law(tuple(rational(m) for m in _BEHAVIOR), tuple(rational(a) for a in _ADVANTAGE))
+    return _within(temperature(data, rational(radius)), beta_for_kl(_ADVANTAGE, _BEHAVIOR, radius), "KL = 1/4")
+
+
+@_shielded
+def temperature_for_samples() -> Answer:
+    """Whether the interval of `reference.beta_for_effective_sample_fraction` contains the root, enclosed in balls."""
+    from reference.temperature import beta_for_effective_sample_fraction
+
+    uniform = (0.25, 0.25, 0.25, 0.25)
+
+    def excess(beta: Any) -> Any:
+        raw = [(balls.ball(rational(a)) / beta).exp() for a in _ADVANTAGE]
+        total, square = sum(raw, balls.ball(0)), sum((w * w for w in raw), balls.ball(0))
+        return balls.ball(fmpq(3, 4)) - total * total / square / 4
+
+    beta = balls.root(excess, fmpq(1, 8), fmpq(64))
+    return _within(beta, beta_for_effective_sample_fraction(_ADVANTAGE, uniform, 0.75), "ESS/n = 3/4")
+
+
+@_shielded
+def sample_floor() -> Answer:
+    """Whether `reference.effective_sample_floor` is 1/cosh²(R/2β) up to the roundings of one division and cosh."""
+    from reference.concentration import effective_sample_floor
+
+    errors = []
+    with balls.precision(128):
+        for spread, beta in ((1.0, 1.0), (3.25, 0.5), (0.125, 8.0)):
+            half = rational(spread) / rational(beta) / 2
+            exact = 1 / balls.ball(half).cosh() ** 2
+            # cosh passes a relative error of its argument x on with the factor x tanh x; then two operations.
+            allowed = (2 * balls.ball(half) + 8) * balls.ball(fmpq(1, 2**53)) * exact
+            error = abs(balls.ball(effective_sample_floor(spread, beta)) - exact)
+            errors.append(bool(error <= allowed))
+    return Answer(all(errors), f"{len(errors)} instances within their rounding")
+
+
+@_shielded
+def conjugate_table() -> Answer:
+    """Whether f, f', f* and (f*)' of `reference.divergence` are as accurate, relatively, as it says (FD-01).
+
+    Its generators have f(1) = f'(1) = 0: with b = f'(1) of the raw one, f - f(1) - b(w-1) and f*(y + b) + f(1) - b.
+    """
+    import numpy as np
+
+    from proofs import generators
+    from reference.divergence import RELATIVE_ACCURACY, divergence_from_name
+
+    failed, worst = [], 0.0
+    with balls.precision(256):
+        accuracy = balls.ball(rational(RELATIVE_ACCURACY))
+        for ours, theirs in (
+            (generators.KL, divergence_from_name("kl")),
+            (generators.JS, divergence_from_name("js")),
+            (generators.fermi_dirac(fmpq(3)), divergence_from_name("fermi-dirac", 3.0)),
+        ):
+            one = balls.ball(1)
+            level, slope = ours.value(one), ours.derivative(one)
+            for w in (0.0625, 0.5, 1.5, 2.875):
+                x = balls.ball(rational(w))
+                y = float(np.log(w)) / 2.0
+                at = balls.ball(rational(y)) + slope
+                for exact, seen in (
+                    (ours.value(x) - level - slope * (x - 1), theirs.f(w)),
+                    (ours.derivative(x) - slope, theirs.f_prime(w)),
+                    (ours.conjugate(at) + level - slope, theirs.conjugate(y)),
+                    (ours.ratio(at), theirs.ratio(y)),
+                ):
+                    relative = abs(balls.ball(float(seen)) / exact - 1)
+                    worst = max(worst, float(relative.upper()))
+                    if not relative <= accuracy:
+                        failed.append(theirs.name)
+    return Answer(not failed, f"48 values, largest relative error {worst:.1e}, bound {RELATIVE_ACCURACY:.1e}")
+
+
+@_shielded
+def relaxed_value(generator: Curved, divergence: str, cap: float | None = None) -> Answer:
+    """Whether value and dual of `reference.weights.optimal_weights` are within its own gap of the exact optimum."""
+    from proofs.fd.duality import multiplier
+    from reference.divergence import divergence_from_name
+    from reference.weights import optimal_weights
+
+    law = _law()
+    theirs = optimal_weights(_ADVANTAGE, _BEHAVIOR, _BETA, divergence_from_name(divergence, cap))
+    with balls.precision(256):
+        exact = balls.ball(_BETA) * conic.dual_value(law, generator, multiplier(law, generator))
+        errors = [abs(exact - balls.ball(number)) for number in (theirs.value, theirs.dual)]
+        holds = all(error <= balls.ball(theirs.gap) for error in errors)
+        worst = max(float(error.upper()) for error in errors)
+    return Answer(holds, f"largest error {worst:.1e}, its own gap {theirs.gap:.1e}")

@@ -123,7 +123,10 @@ def occ_03(case: Case, *, family: Any = lambda: worlds.small(15), excluded: Any 
     )
     occupancy = uniform_occupancy(alone)
     case.corrected(
-        "Q", "every occupancy leaves state 1 out, so w = 0 there", occupancy[1] == 0, f"d = ({occupancy[0]}, {occupancy[1]})"
+        "Q",
+        "every occupancy leaves state 1 out, so w = 0 there",
+        occupancy[1] == 0,
+        f"d = ({occupancy[0]}, {occupancy[1]})",
     )
     barrier = FlowProblem(alone, half, worlds.BETA, REVERSE)
     lower = [barrier.dual([fmpq(4), fmpq(10) ** k]) for k in (1, 100, 10000)]
@@ -175,7 +178,10 @@ def smallest_cap(process: Process, law: tuple[fmpq, ...]) -> tuple[fmpq, tuple[f
     capped = [i for i in range(size) if ratios[i] >= cap - 1e-7]
     # Row t, pair i: how much of state t's flow equation a unit of d(pair i) takes, minus the entry of B.
     takes = [[-entry for entry in row] for row in FlowProblem(process, law, ONE, KL).steps()]
-    matrix = [[law[i] * takes[i][t] for i in between] + [sum((law[i] * takes[i][t] for i in capped), fmpq(0))] for t in range(n)]
+    matrix = [
+        [law[i] * takes[i][t] for i in between] + [sum((law[i] * takes[i][t] for i in capped), fmpq(0))]
+        for t in range(n)
+    ]
     solution = solve(matrix, [(1 - process.discount) * m for m in process.initial])
     exact = dict(zip(between, solution, strict=False)) | dict.fromkeys(capped, solution[-1])
     occupancy = tuple(law[i] * exact.get(i, fmpq(0)) for i in range(size))
@@ -199,7 +205,10 @@ def slack(problem: FlowProblem, values: Any, limit: Any) -> Answer:
     """Whether V >= r + gamma P V - beta * limit, strictly, in every pair."""
     edge = balls.ball(problem.beta) * balls.ball(limit)
     worst = max(problem.td_errors(values))
-    return Answer(bool(balls.ball(worst) < edge), f"{problem.generator.name}: max δ {balls.short(balls.ball(worst), 5)} < {balls.short(edge, 5)}")
+    return Answer(
+        bool(balls.ball(worst) < edge),
+        f"{problem.generator.name}: max δ {balls.short(balls.ball(worst), 5)} < {balls.short(edge, 5)}",
+    )
 
 
 SUPREMA = {
@@ -277,12 +286,12 @@ def occ_04(
         part=part,
     )
     case.theorem("B", "no duality gap with the clip", narrow(best.gap), part=part)
-    case.theorem(
-        "C", "Clarabel agrees with the clipped optimum", cone.solve(cold).decides(best.lower, "χ²"), part=part
-    )
+    case.theorem("C", "Clarabel agrees with the clipped optimum", cone.solve(cold).decides(best.lower, "χ²"), part=part)
     rooted = FlowProblem(process, generic, fmpq(1, 20), ROOT_POWER)
     clipped = sum(r == 0 for r in newton(rooted).ratios)
-    case.theorem("B", "the power generator too, with ratios at 0", narrow(newton(rooted).gap) if clipped else False, part=part)
+    case.theorem(
+        "B", "the power generator too, with ratios at 0", narrow(newton(rooted).gap) if clipped else False, part=part
+    )
 
     part = "cap"
     constant = tuple(ONE for _ in process.initial)
@@ -306,7 +315,10 @@ def occ_04(
     case.support("Q", "that d satisfies the flow equations", all(r == 0 for r in cold.residual(occupancy)), part=part)
     room = FlowProblem(process, generic, worlds.BETA, fermi_dirac(cap + fmpq(1, 20)))
     case.theorem(
-        "C", f"Fermi-Dirac with C = C_min + 1/20 is feasible, C_min = {balls.short(cap, 5)}", cone.solve(room).decides(newton(room).lower, "optimum"), part=part
+        "C",
+        f"Fermi-Dirac with C = C_min + 1/20 is feasible, C_min = {balls.short(cap, 5)}",
+        cone.solve(room).decides(newton(room).lower, "optimum"),
+        part=part,
     )
     case.theorem(
         "Q",

@@ -27,14 +27,18 @@ def gumbel(masses: Sequence[Any], q: Sequence[Any], beta: Any) -> Any:
     return beta * log(mean(masses, [exp(x / beta) for x in q]))
 
 
-def iterate(process: Process, policy: Policy, beta: fmpq, operator: Callable[..., Any], steps: int = 260) -> tuple[fmpq, ...]:
+def iterate(
+    process: Process, policy: Policy, beta: fmpq, operator: Callable[..., Any], steps: int = 260
+) -> tuple[fmpq, ...]:
     """V after `steps` applications of a gamma-contraction, as exact rationals near its fixed point."""
     with balls.precision(128):
         values = [arb(0)] * process.n_states
         laws = [[balls.ball(m) for m in row] for row in policy]
         for _ in range(steps):
             values = [
-                operator(laws[s], [balls.ball(process.backup(s, a, values)) for a in range(len(row))], balls.ball(beta)).mid()
+                operator(
+                    laws[s], [balls.ball(process.backup(s, a, values)) for a in range(len(row))], balls.ball(beta)
+                ).mid()
                 for s, row in enumerate(policy)
             ]
         return tuple(middle(v) for v in values)
@@ -54,7 +58,9 @@ def price(process: Process, policy: Policy, occupancy: Sequence[fmpq]) -> arb:
     return total
 
 
-def conditional_bounds(process: Process, policy: Policy, beta: fmpq, values: Sequence[fmpq], raw: Any) -> tuple[arb, arb]:
+def conditional_bounds(
+    process: Process, policy: Policy, beta: fmpq, values: Sequence[fmpq], raw: Any
+) -> tuple[arb, arb]:
     """Bounds of max_d sum d r - beta sum d log(pi_d/pi_D): the policy of `raw`, and (1-gamma)E V + max (TV - V)_+.
 
     The second, because sum d r - beta(...) = (1-gamma)E V + sum_s d(s)(E_pi q - beta KL - V(s)) and E_pi q - beta KL is
@@ -96,7 +102,10 @@ def two_steps() -> tuple[Process, Policy]:
     to_one = (fmpq(0), fmpq(1))
     two, three = LogNumber.log(fmpq(2)), LogNumber.log(fmpq(3))
     process = Process(
-        ((to_one, to_one), (to_one, to_one)), ((LogNumber.of(0), three), (LogNumber.of(0), two)), fmpq(1, 2), (fmpq(1), fmpq(0))
+        ((to_one, to_one), (to_one, to_one)),
+        ((LogNumber.of(0), three), (LogNumber.of(0), two)),
+        fmpq(1, 2),
+        (fmpq(1), fmpq(0)),
     )
     return process, ((fmpq(1, 2), fmpq(1, 2)), (fmpq(1, 4), fmpq(3, 4)))
 
@@ -121,7 +130,9 @@ def two_steps() -> tuple[Process, Policy]:
     ),
     twins={
         "beta dropped in front": {"operator": lambda m, q, b: gumbel(m, q, b) / b},
-        "the sum instead of the mean": {"operator": lambda m, q, b: b * log(sum((exp(x / b) for x in q[1:]), exp(q[0] / b)))},
+        "the sum instead of the mean": {
+            "operator": lambda m, q, b: b * log(sum((exp(x / b) for x in q[1:]), exp(q[0] / b)))
+        },
         "the mean of q": {"operator": lambda m, q, b: mean(m, q)},
         "the value without 1-gamma": {"value": lambda p, v: start(p, v) / (1 - p.discount)},
         "ratio without beta": {"ratio": lambda delta, beta: exp(delta)},
@@ -162,7 +173,11 @@ def occ_06(
     with balls.precision(256):
         occupancy_ratio = problem.ratios(exact_values(problem))
         apart = max(abs(a - b) for a, b in zip(ratios.values(), occupancy_ratio, strict=True))
-        marginal = [mean(generic[3 * s : 3 * s + 3], occupancy_ratio[3 * s : 3 * s + 3]) / sum(generic[3 * s : 3 * s + 3], fmpq(0)) for s in range(5)]
+        marginal = [
+            mean(generic[3 * s : 3 * s + 3], occupancy_ratio[3 * s : 3 * s + 3])
+            / sum(generic[3 * s : 3 * s + 3], fmpq(0))
+            for s in range(5)
+        ]
     case.theorem(
         "B",
         "it is not the occupancy ratio, which does correct the states",
@@ -176,7 +191,8 @@ def occ_06(
     one = fmpq(1)
     try:
         fixed = all(
-            operator(row, [exact.backup(s, a, solution) for a in range(2)], one) == solution[s] for s, row in enumerate(laws)
+            operator(row, [exact.backup(s, a, solution) for a in range(2)], one) == solution[s]
+            for s, row in enumerate(laws)
         )
         seen = [ratio(exact.td_error(s, a, solution), one) for s, a in exact.pairs]
     except ValueError:
@@ -261,8 +277,15 @@ def occ_07(case: Case, *, dual: Any = sampled_dual, dynamics: Any = tilted) -> N
         with balls.precision(256):
             inside.append(cone.solve(sampled).decides(dual(problem, best.values), f"{generator.name}: sampled dual"))
             plain = newton(problem).upper
-            luck.append(Answer(bool(best.lower > plain), f"{generator.name}: {balls.short(best.lower, 6)} > {balls.short(plain, 6)}"))
-    case.theorem("C", "its minimum is the optimum over d(s, a, s'), as Clarabel encloses it", every(inside, inside[0].witness))
+            luck.append(
+                Answer(
+                    bool(best.lower > plain),
+                    f"{generator.name}: {balls.short(best.lower, 6)} > {balls.short(plain, 6)}",
+                )
+            )
+    case.theorem(
+        "C", "its minimum is the optimum over d(s, a, s'), as Clarabel encloses it", every(inside, inside[0].witness)
+    )
     case.theorem("B", "it exceeds the flow optimum", every(luck, "; ".join(a.witness for a in luck)))
     sampled = FlowProblem(wide, laws, beta, KL)
     with balls.precision(256):
@@ -273,12 +296,16 @@ def occ_07(case: Case, *, dual: Any = sampled_dual, dynamics: Any = tilted) -> N
             targets = [t for t, p in enumerate(process.transitions[s][a]) if p != 0]
             chosen = [balls.ball(process.transitions[s][a][t]) * next(ratios) for t in targets]
             expected = [
-                dynamics(balls.ball(process.transitions[s][a][t]), values[t], balls.ball(beta), balls.ball(process.discount))
+                dynamics(
+                    balls.ball(process.transitions[s][a][t]), values[t], balls.ball(beta), balls.ball(process.discount)
+                )
                 for t in targets
             ]
             for c, e in zip(chosen, expected, strict=True):
                 defect = c / sum(chosen, arb(0)) - e / sum(expected, arb(0))
-                tilts.append(Answer(balls.vanishes_within(defect, fmpq(1, 10**20)), f"({s}, {a}): {balls.short(defect, 3)}"))
+                tilts.append(
+                    Answer(balls.vanishes_within(defect, fmpq(1, 10**20)), f"({s}, {a}): {balls.short(defect, 3)}")
+                )
     case.theorem("B", "KL: the next state has law ∝ P e^{γV/β}", every(tilts))
     same = []
     for world, _, _ in instances.processes(10, seed=8, deterministic=True):

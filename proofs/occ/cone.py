@@ -55,10 +55,7 @@ def number(value: Any) -> float:
 def flow_matrix(process: Process) -> list[list[float]]:
     """E - gamma P transposed: one row of the flow equations for each state."""
     return [
-        [
-            (1.0 if s == t else 0.0) - number(process.discount * process.transitions[s][a][t])
-            for s, a in process.pairs
-        ]
+        [(1.0 if s == t else 0.0) - number(process.discount * process.transitions[s][a][t]) for s, a in process.pairs]
         for t in range(process.n_states)
     ]
 

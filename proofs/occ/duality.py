@@ -194,9 +194,7 @@ def occ_02(
     weights = [exp(delta / beta) for delta in world.td_errors(world.values)]
     total = mean(world.law, weights)
     at_zero = sympy.diff(dual, c).subs(c, 0)
-    case.theorem(
-        "S", "KL: stationarity in c is E_D e^{δ/β} = 1", equal(at_zero, (1 - world.discount) * (1 - total))
-    )
+    case.theorem("S", "KL: stationarity in c is E_D e^{δ/β} = 1", equal(at_zero, (1 - world.discount) * (1 - total)))
     best = beta / (1 - world.discount) * sympy.log(total)
     start = (1 - world.discount) * mean(world.initial, world.values)
     # At c = best every exponential loses the same factor, the total.
@@ -224,7 +222,10 @@ def occ_02(
     tiny = arb(10) ** (-40)
     case.theorem("N", "|E_D e^{δ/β} − 1| < 1e-40 at V*", bool(abs(normal) < tiny), f"{balls.short(abs(normal), 2)}")
     case.theorem(
-        "N", "V₀ − V₁ = −β/(1−γ) to 40 digits", bool(apart < tiny), f"−β/(1−γ) = {expected}, off by {balls.short(apart, 2)}"
+        "N",
+        "V₀ − V₁ = −β/(1−γ) to 40 digits",
+        bool(apart < tiny),
+        f"−β/(1−γ) = {expected}, off by {balls.short(apart, 2)}",
     )
 
 
@@ -271,7 +272,11 @@ def occ_10(case: Case, *, upper: Any = FlowProblem.dual, lower: Any = FlowProble
             widest = max(widest, abs(width))
             widths.append(narrow(width))
     case.theorem("B", "every policy's lower bound is below every V's upper bound", every(ordered))
-    case.theorem("B", "at Newton's V and policy they are less than 1.1e-30 apart", every(widths, f"widest {balls.short(widest, 2)}"))
+    case.theorem(
+        "B",
+        "at Newton's V and policy they are less than 1.1e-30 apart",
+        every(widths, f"widest {balls.short(widest, 2)}"),
+    )
     answers = []
     for problem in worlds.problems():
         solved = cone.solve(problem).certificate

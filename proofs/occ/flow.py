@@ -16,7 +16,7 @@ from typing import Any
 
 from flint import arb, arb_mat, fmpq
 
-from proofs import balls
+from proofs import balls, zeros
 from proofs.exact import Process, rational
 from proofs.generators import Curved
 
@@ -114,10 +114,7 @@ class FlowProblem:
         """B = gamma P - E, one row for each pair."""
         process = self.process
         return [
-            [
-                process.discount * process.transitions[s][a][t] - (1 if s == t else 0)
-                for t in range(process.n_states)
-            ]
+            [process.discount * process.transitions[s][a][t] - (1 if s == t else 0) for t in range(process.n_states)]
             for s, a in process.pairs
         ]
 
@@ -237,24 +234,5 @@ def _solve(matrix: list[list[arb]], right: list[arb], bits: int) -> list[arb]:
 
 
 def enclose(problem: FlowProblem, optimum: Optimum, bits: int = 128) -> tuple[arb, ...]:
-    """Balls that contain the exact dual optimum V* (Krawczyk's test); ValueError where it proves nothing.
-
-    If K(X) = m - Y F(m) + (I - Y F'(X))(X - m) lies inside the box X around m, the gradient F has exactly one zero in
-    X, and it lies in K(X).
-    """
-    with balls.precision(2 * bits):
-        size = problem.process.n_states
-        centre = [arb(v) for v in optimum.values]
-        inverse = arb_mat(size, size, [e.mid() for row in problem.hessian(centre) for e in row]).inv()
-        at = arb_mat(size, 1, problem.gradient(centre))
-        newton_step = inverse * at
-        width = max((abs(newton_step[i, 0]).upper() for i in range(size)), key=float) * 4 + arb(2) ** (-bits)
-        spread = arb(0, width.upper())
-        box = [c + spread for c in centre]
-        defect = arb_mat(size, size, [e for row in problem.hessian(box) for e in row])
-        identity = arb_mat(size, size, [int(i == j) for i in range(size) for j in range(size)])
-        image = (identity - inverse * defect) * arb_mat(size, 1, [spread] * size) - newton_step
-        found = [centre[i] + image[i, 0] for i in range(size)]
-        if not all(b.contains_interior(f) for b, f in zip(box, found, strict=True)):
-            raise ValueError(f"Krawczyk's test does not close on a box of half-width {balls.short(width, 2)}")
-        return tuple(found)
+    """Balls that contain the exact dual optimum V*; ValueError where Krawczyk's test proves nothing."""
+    return zeros.isolate(problem.gradient, problem.hessian, optimum.values, bits)

@@ -80,7 +80,11 @@ def occ_08(
 ) -> None:
     """The barrier in symbols; the gap in balls around V*; the linear program exactly; Clarabel on the same problem."""
     beta, slack, mass = positive("beta s D")
-    case.theorem("S", "βf*(−s/β) is the log barrier of the slack s", equal(beta * REVERSE0.conjugate(-slack / beta), barrier(beta, slack)))
+    case.theorem(
+        "S",
+        "βf*(−s/β) is the log barrier of the slack s",
+        equal(beta * REVERSE0.conjugate(-slack / beta), barrier(beta, slack)),
+    )
     ratio = REVERSE0.ratio(-slack / beta)
     case.theorem("S", "D w δ = −Dβ in every pair, so Σ d δ = −β", equal(mass * ratio * -slack, -mass * beta))
     process, _, generic = worlds.textbook()
@@ -98,11 +102,16 @@ def occ_08(
         exact = balls.vanishes_within(difference, fmpq(1, 10**20))
         answers.append(Answer(exact, f"β={temperature}: gap {balls.short(above - below, 12)}"))
         between.append(
-            Answer(bool(strict and below < best < above), f"{balls.short(below, 6)} < {balls.short(best, 6)} < {balls.short(above, 6)}")
+            Answer(
+                bool(strict and below < best < above),
+                f"{balls.short(below, 6)} < {balls.short(best, 6)} < {balls.short(above, 6)}",
+            )
         )
         conics.append(cone.solve(problem).decides(newton(problem).lower, f"β={temperature}: optimum"))
     case.theorem("B", "(1−γ)E_{μ0}V − Σ d r = β", every(answers, "; ".join(a.witness for a in answers)))
-    case.theorem("B", "V strictly feasible, and d, V bracket J_LP", every(between, "; ".join(a.witness for a in between)))
+    case.theorem(
+        "B", "V strictly feasible, and d, V bracket J_LP", every(between, "; ".join(a.witness for a in between))
+    )
     case.theorem("C", "Clarabel's enclosures agree", every(conics))
 
 
@@ -157,7 +166,12 @@ def occ_09(
                     optimum = newton(problem)
                     low, high = lower(balls.ball(best), beta, price), upper(balls.ball(best), beta, price)
                     holds = low <= optimum.upper and optimum.lower <= high
-                    cold.append(Answer(bool(holds), f"β={beta}: {balls.short(low, 5)} ≤ {balls.short(optimum.upper, 5)} ≤ {balls.short(high, 5)}"))
+                    cold.append(
+                        Answer(
+                            bool(holds),
+                            f"β={beta}: {balls.short(low, 5)} ≤ {balls.short(optimum.upper, 5)} ≤ {balls.short(high, 5)}",
+                        )
+                    )
                     ratios = problem.ratios(exact_values(problem))
                     rewards.append(balls.ball(problem.reward([m * w for m, w in zip(generic, ratios, strict=True)])))
                     values.append(optimum.upper)
@@ -170,13 +184,22 @@ def occ_09(
             with balls.precision(256):
                 price = problem.penalty(newton(problem).occupancy)
                 bound = balls.ball(closing(spread, beta))
-            hot.append(Answer(bool(price <= bound), f"β={beta}: E f(w) = {balls.short(price, 3)} ≤ {balls.short(bound, 3)}"))
+            hot.append(
+                Answer(bool(price <= bound), f"β={beta}: E f(w) = {balls.short(price, 3)} ≤ {balls.short(bound, 3)}")
+            )
         missing = sum((abs(r) for r in problem.residual(generic)), fmpq(0)) / (1 + process.discount)
         far = FlowProblem(process, generic, fmpq(10**6), KL)
         with balls.precision(256):
             price, least = far.penalty(newton(far).occupancy), balls.ball(floor(missing))
-        apart.append(Answer(bool(price >= least and least > 0), f"E f(w) = {balls.short(price, 3)} ≥ {balls.short(least, 3)} at β = 10⁶"))
-    case.support("Q", "J_LP of every process, by an exact linear program with its certificate", every(certificates), part="cold")
+        apart.append(
+            Answer(
+                bool(price >= least and least > 0),
+                f"E f(w) = {balls.short(price, 3)} ≥ {balls.short(least, 3)} at β = 10⁶",
+            )
+        )
+    case.support(
+        "Q", "J_LP of every process, by an exact linear program with its certificate", every(certificates), part="cold"
+    )
     case.theorem("P", "J_LP − βD_f(d_LP‖D) ≤ value(β) ≤ J_LP", every(cold), part="cold")
     case.theorem("P", "value and reward fall as β grows", every(monotone), part="monotone")
     case.theorem("P", "D an occupancy: E f(w) ≤ R/β → 0", every(hot), part="hot")

@@ -88,7 +88,10 @@ def occ_05(
     def excess(problem: FlowProblem, values: Sequence[fmpq]) -> arb:
         """The Lagrangian at V, minus the flow optimum."""
         with balls.precision(256):
-            return lagrangian(problem, relaxed_value(problem, values), balls.ball(problem.start(values))) - newton(problem).upper
+            return (
+                lagrangian(problem, relaxed_value(problem, values), balls.ball(problem.start(values)))
+                - newton(problem).upper
+            )
 
     part = "bound"
     answers, gaps = [], []
@@ -99,7 +102,10 @@ def occ_05(
             answers.append(Answer(bool(gap > 0), f"{generator.name}: Lagrangian − optimum = {balls.short(gap, 4)}"))
     least = balls.short(min(gaps, key=float), 3)
     case.theorem(
-        "P", "at V^π it is a strict upper bound", every(answers, f"20 random π of 20, KL and JS; least gap {least}"), part=part
+        "P",
+        "at V^π it is a strict upper bound",
+        every(answers, f"20 random π of 20, KL and JS; least gap {least}"),
+        part=part,
     )
     process, valid, generic = worlds.textbook()
     policy = tuple(tuple(fmpq(1, len(row)) for _ in row) for row in process.rewards)
@@ -109,7 +115,8 @@ def occ_05(
     with balls.precision(256):
         start = balls.ball(textbook.start(values))
         low, high = (
-            lagrangian(textbook, balls.ball(textbook.beta) * end, start) for end in (certificate.lower, certificate.upper)
+            lagrangian(textbook, balls.ball(textbook.beta) * end, start)
+            for end in (certificate.lower, certificate.upper)
         )
         ours = lagrangian(textbook, relaxed_value(textbook, values), start)
     case.theorem(
@@ -122,7 +129,10 @@ def occ_05(
     )
 
     part = "equality"
-    at_optimum = [excess(problem, newton(problem).values) for problem in (textbook, FlowProblem(process, generic, worlds.BETA, JS))]
+    at_optimum = [
+        excess(problem, newton(problem).values)
+        for problem in (textbook, FlowProblem(process, generic, worlds.BETA, JS))
+    ]
     case.theorem("B", "at U = V* the two optima agree to 1e-30", every(narrow(gap) for gap in at_optimum), part=part)
     shifted = tuple(v + fmpq(5, 3) for v in newton(textbook).values)
     case.theorem("B", "and at V* plus any constant", narrow(excess(textbook, shifted)), part=part)
@@ -163,13 +173,13 @@ def occ_05(
         advantages = process_.advantages(policy_)
         same = [advantages[pair] for pair in process_.pairs] == problem.td_errors(process_.values(policy_))
         identities.append(Answer(same, "A^π = δ_{V^π}"))
-    case.theorem(
-        "Q", "Σ d δ_U = Σ d r − (1−γ)E_{μ0}U for occupancies, and A^π = δ_{V^π}", every(identities), part=part
-    )
+    case.theorem("Q", "Σ d δ_U = Σ d r − (1−γ)E_{μ0}U for occupancies, and A^π = δ_{V^π}", every(identities), part=part)
     rewards = Law(generic, tuple(r / worlds.BETA for row in process.rewards for r in row))
     with balls.precision(128):
         without = [[balls.ball(z).exp() for z in data.z] for data in (rewards, scaled_law(textbook, values))]
-        first, second = ([w / sum((m * x for m, x in zip(generic, raw, strict=True)), arb(0)) for w in raw] for raw in without)
+        first, second = (
+            [w / sum((m * x for m, x in zip(generic, raw, strict=True)), arb(0)) for w in raw] for raw in without
+        )
         apart = max(abs(a - b) for a, b in zip(first, second, strict=True))
     case.theorem(
         "B",

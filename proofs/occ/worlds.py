@@ -55,7 +55,9 @@ def small(count: int, seed: int = 3) -> tuple[tuple[Process, Any, tuple[fmpq, ..
     generator = random.Random(seed)
     found = []
     for process, policy, _ in instances.processes(count, seed):
-        found.append((process, policy, occupancy_of(process, policy), instances.distribution(generator, len(process.pairs))))
+        found.append(
+            (process, policy, occupancy_of(process, policy), instances.distribution(generator, len(process.pairs)))
+        )
     return tuple(found)
 
 
