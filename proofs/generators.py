@@ -180,8 +180,8 @@ def capped(base: Curved, cap: fmpq) -> Curved:
     )
 
 
-def two_sided(low: fmpq, high: fmpq) -> Curved:
-    """(w - m) log(w - m) + (M - w) log(M - w) on [m, M], whose optimal ratio is m + (M - m) sigmoid."""
+def two_sided(low: Any, high: Any) -> Curved:
+    """(w - m) log(w - m) + (M - w) log(M - w) on [m, M], whose ratio is m + (M - m) sigmoid; m, M may be symbols."""
     width = high - low
     return Curved(
         f"two-sided Fermi-Dirac [{low}, {high}]",

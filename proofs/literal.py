@@ -32,7 +32,7 @@ def priority_signal(exponential: Number, cap: Number) -> Number:
 
 
 def update_priority(priorities: Sequence[Number], signals: Sequence[Number], rate: Number) -> list[Number]:
-    """`update_priority` of the public ROER code, scheme "avg", on a batch, before the floor: p(1 - b + b u/mean(p u))."""
+    """`update_priority` of the public ROER code, scheme "avg", on a batch, without its floor."""
     total = priorities[0] * signals[0]
     for p, u in zip(priorities[1:], signals[1:], strict=True):
         total = total + p * u

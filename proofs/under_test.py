@@ -19,7 +19,6 @@ from proofs.exact import rational
 
 if TYPE_CHECKING:
     from proofs.generators import Curved
-    from proofs.occ.flow import FlowProblem
 
 _ADVANTAGE = (0.0, 0.5, -1.25, 2.0)
 _BEHAVIOR = (0.125, 0.5, 0.25, 0.125)
@@ -85,7 +84,7 @@ def gumbel_value() -> Answer:
         return Answer(bool(error <= bound), f"error {balls.short(error.upper(), 2)}, bound {balls.short(bound, 2)}")
 
 
-def _flow_case(generator: Curved, divergence: str) -> tuple[Any, Any, FlowProblem]:
+def _flow_case(generator: Curved, divergence: str) -> tuple[Any, Any, Any]:
     """The dyadic flow problem, for `reference` and for balls."""
     import numpy as np
 
@@ -127,7 +126,8 @@ def flow_certificate(generator: Curved, divergence: str) -> Answer:
     arguments, _, problem = _flow_case(generator, divergence)
     theirs = regularized_occupancy(*arguments)
     policy = [[rational(float(x)) for x in row] for row in theirs.policy]
-    seen = flow_bounds(*arguments, theirs.values, theirs.policy)
+    mdp, behavior, beta, divergence_ = arguments
+    seen = flow_bounds(mdp, behavior, beta, divergence_, theirs.values, theirs.policy)
     with balls.precision(256):
         # Rows of their policy sum to one up to rounding; the exact occupancy needs them to do so exactly.
         rows = tuple(tuple(x / sum(row, fmpq(0)) for x in row) for row in policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import sympy
@@ -63,8 +64,9 @@ def clarabel(data: Law, radius: fmpq) -> tuple[tuple[fmpq, ...], fmpq]:
     masses = np.array([float(m.p) / float(m.q) for m in data.masses])
     advantage = np.array([float(rational(z).p) / float(rational(z).q) for z in data.z])
     unknown: Any = cvxpy.Variable(len(masses), nonneg=True)
-    ball = cvxpy.sum(cvxpy.kl_div(unknown, masses)) <= float(radius.p) / float(radius.q)
-    program: Any = cvxpy.Problem(cvxpy.Maximize(advantage @ unknown), [cvxpy.sum(unknown) == 1, ball])
+    normal: Any = cvxpy.sum(unknown) == 1
+    ball: Any = cvxpy.sum(cvxpy.kl_div(unknown, masses)) <= float(radius.p) / float(radius.q)
+    program: Any = cvxpy.Problem(cvxpy.Maximize(advantage @ unknown), [normal, ball])
     program.solve(solver=cvxpy.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
     raw = [max(rational(float(x)), fmpq(0)) for x in unknown.value]
     total = sum(raw, fmpq(0))
@@ -86,7 +88,8 @@ def inside(data: Law, point: tuple[fmpq, ...], radius: fmpq) -> tuple[fmpq, ...]
     source=("toolkit", "001 (discussion of other signals)"),
     statement="The temperature that keeps the weights in a ball of relative entropy.",
     formula=(
-        "max E_d A s.t. KL(d‖D) ≤ ε = min_η ηε + η log E e^{A/η}, convex;  KL(w_η‖D) falls from −log D(argmax A) to 0;  "
+        "max E_d A s.t. KL(d‖D) ≤ ε = min_η ηε + η log E e^{A/η}, convex;  KL(w_η‖D) falls from −log D(argmax A) "
+        "to 0;  "
         "a unique η* iff 0 < ε < −log D(argmax A)"
     ),
     stated=THEOREM,
@@ -121,7 +124,7 @@ def bet_01(
     limit: Any = lambda top: -log(top),
     radius: Any = lambda: LogNumber.log(fmpq(1, 5)) + fmpq(9, 10) * LogNumber.log(fmpq(9)),
 ) -> None:
-    """Clarabel's d and multiplier on five atoms, enclosed from both sides; an exact instance; monotonicity on a family."""
+    """Clarabel's d and multiplier on five atoms, enclosed from both sides; an exact instance; a family."""
     point, multiplier = clarabel(RANDOM_LAW, RADIUS)
     with balls.precision(192):
         eta = temperature(RANDOM_LAW, RADIUS)
@@ -141,7 +144,8 @@ def bet_01(
         "C",
         "Clarabel's d and multiplier enclose min g(η)",
         bool(agreed),
-        f"value in [{balls.short(lower, 10)}, {balls.short(upper, 10)}], η* = {balls.short(eta, 7)}, Clarabel's multiplier "
+        f"value in [{balls.short(lower, 10)}, {balls.short(upper, 10)}], η* = {balls.short(eta, 7)}, Clarabel's "
+        f"multiplier "
         f"{balls.short(balls.ball(multiplier), 7)}, apart {balls.short(apart, 2)}",
     )
     half = Law((fmpq(1, 2), fmpq(1, 2)), (LogNumber.of(0), LogNumber.log(fmpq(9))))
@@ -159,7 +163,7 @@ def bet_01(
             scaled = Law(data.masses, tuple(balls.ball(z) for z in data.z))
             spread = max(scaled.z, key=float) - min(scaled.z, key=float)
             series = [relative_entropy(tilt(scaled, spread * fmpq(n, 4)), data.masses) for n in (1, 2, 4, 8, 64)]
-            answers.append(Answer(all(bool(a > b) for a, b in zip(series, series[1:], strict=False))))
+            answers.append(Answer(all(bool(a > b) for a, b in itertools.pairwise(series))))
             top = max(data.exponentials)
             mass = sum((m for m, q in zip(data.masses, data.exponentials, strict=True) if q == top), fmpq(0))
             second = max(q for q in data.exponentials if q != top)

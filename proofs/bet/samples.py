@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,6 @@ import sympy
 from flint import arb, fmpq
 
 from proofs import balls, instances, under_test
-from proofs.arithmetic import log
 from proofs.claim import claim
 from proofs.divergences import Law
 from proofs.evidence import Answer, Case, every
@@ -116,7 +116,7 @@ def bet_03(
                 ends.append(Answer(holds, shown))
             scale = spread(advantages)
             series = [fraction(advantages, scale * fmpq(k, 8)) for k in (1, 2, 4, 8, 32)]
-            rising.append(Answer(all(bool(a < b) for a, b in zip(series, series[1:], strict=False))))
+            rising.append(Answer(all(bool(a < b) for a, b in itertools.pairwise(series))))
             for k in (1, 4, 32):
                 beta = scale * fmpq(k, 8)
                 ess, perplexity = fraction(advantages, beta), perplexity_fraction(advantages, beta)

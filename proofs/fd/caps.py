@@ -8,7 +8,7 @@ import sympy
 from flint import arb, fmpq
 
 from proofs import balls, conic, generators, instances
-from proofs.arithmetic import exp, log
+from proofs.arithmetic import log
 from proofs.claim import claim
 from proofs.divergences import Law, law
 from proofs.evidence import Answer, Case, every
@@ -36,9 +36,13 @@ def tangent(generator: Curved, y: Any, cap: Any) -> Any:
     "FD-05",
     source=("toolkit", "ROER critic.py (its clip)", "002 §8"),
     statement="Extending f* by its tangent is the same as capping the ratio.",
-    formula="sup_{0≤w≤W} (wy − f(w)) = f*(y) for y ≤ y_c, f*(y_c) + W(y − y_c) beyond, W = (f*)'(y_c);  E[min(g(z), W)] = 1",
+    formula=(
+        "sup_{0≤w≤W} (wy − f(w)) = f*(y) for y ≤ y_c, f*(y_c) + W(y − y_c) beyond, W = (f*)'(y_c);  E[min(g(z), W)] = 1"
+    ),
     stated=THEOREM,
-    corrected="A C¹ linear extension makes a loss robust and keeps the problem convex: the primal is solved over w ≤ W.",
+    corrected=(
+        "A C¹ linear extension makes a loss robust and keeps the problem convex: the primal is solved over w ≤ W."
+    ),
     method="S+B+C",
     derivation=(
         "If y ≤ y_c = f'(W) the free maximiser (f*)'(y) is at most W: nothing changes.",
@@ -134,7 +138,8 @@ def tail_bound(data: Law, cap: fmpq) -> fmpq:
     formula="C → ∞: KL;  C → 1⁺: uniform;  C = 2: log-cosh regression;  β → 0: CVaR of level 1/C",
     stated={"KL": THEOREM, "uniform": THEOREM, "log-cosh": THEOREM, "CVaR": THEOREM},
     corrected=(
-        "Quantified: |w/w_KL − 1| ≤ w_max/(C − w_max);  w ≤ C and 1 − w_i ≤ (C−1)(1−D_i)/D_i;  CVaR − β(C log C − f(1)) ≤ "
+        "Quantified: |w/w_KL − 1| ≤ w_max/(C − w_max);  w ≤ C and 1 − w_i ≤ (C−1)(1−D_i)/D_i;  CVaR − β(C log C "
+        "− f(1)) ≤ "
         "value + βf(1) ≤ CVaR. Ten equally likely values 0…9 and C = 5/2: 7.5."
     ),
     method="S+Q+B+P",

@@ -188,7 +188,8 @@ def decimal(text: str) -> LogNumber:
     method="S+B",
     derivation=(
         "The optimal value is v + βE f*(z) at v = βν: equal to v iff E f*(z) = 0 whenever E(f*)'(z) = 1.",
-        "On two points, p(g₁−1) + (1−p)(g₂−1) = 0 has to imply pf₁ + (1−p)f₂ = 0: f*(y)/((f*)'(y) − 1) is a constant c.",
+        "On two points, p(g₁−1) + (1−p)(g₂−1) = 0 has to imply pf₁ + (1−p)f₂ = 0: f*(y)/((f*)'(y) − 1) is a "
+        "constant c.",
         "f* = c((f*)' − 1) with f*(0) = 0 has the solution c(e^{y/c} − 1), and no other: KL at temperature c.",
         "There E f* = c(E g − 1) = 0.",
     ),

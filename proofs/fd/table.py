@@ -18,7 +18,7 @@ from proofs.evidence import Answer, Case, every
 from proofs.fd.duality import multiplier
 from proofs.generators import Curved, positive_part
 from proofs.js.expansion import moments
-from proofs.symbolic import equal, positive, summed, vanishes
+from proofs.symbolic import positive, summed, vanishes
 from proofs.verdict import THEOREM
 
 CAP, LOW, HIGH = sympy.symbols("C m M", positive=True)
@@ -95,7 +95,7 @@ def numbers(row: Row) -> dict[Any, Any]:
     return {symbol: sympy.sympify(row.at[symbol.name]) for symbol in (CAP, LOW, HIGH) if symbol.name in row.at}
 
 
-def digits(row: Row) -> mpmath.mpf:
+def digits(row: Row) -> Any:
     """The largest Fenchel-Young defect |f(w) + f*(f'(w)) - w f'(w)| over points of the domain, with 60 digits."""
     worst = mpmath.mpf(0)
     with mpmath.workdps(60):
@@ -115,7 +115,8 @@ def digits(row: Row) -> mpmath.mpf:
     formula="f(w) + f*(f'(w)) = w f'(w),  (f*)'(f'(w)) = w,  sup dom f* = f'(∞),  for the ten rows",
     stated=THEOREM,
     corrected=(
-        "χ² and power generators have a finite f'(0) and need (·)₊; JS, Hellinger and reverse KL have a finite f'(∞) and "
+        "χ² and power generators have a finite f'(0) and need (·)₊; JS, Hellinger and reverse KL have a finite "
+        "f'(∞) and "
         "thus a barrier; KL and Fermi-Dirac need neither."
     ),
     method="S+N",
@@ -247,7 +248,8 @@ def remainder(generator: Curved, first: Any, second: Any, beta: int) -> arb:
     formula="w = 1 + x/f₂ − (f₃/(2f₂³))(x² − Var x) + O(β⁻³),  f_k = f^{(k)}(1),  x = (A − E A)/β",
     stated=THEOREM,
     corrected=(
-        "(c₁, c₂): KL (1, ½), JS (2, 3), Hellinger (2, 3), χ² (1, 0), reverse KL (1, 1), Fermi-Dirac C=2 (½, 0), C=3 (⅔, 1/9)."
+        "(c₁, c₂): KL (1, ½), JS (2, 3), Hellinger (2, 3), χ² (1, 0), reverse KL (1, 1), Fermi-Dirac C=2 (½, 0), "
+        "C=3 (⅔, 1/9)."
     ),
     method="S+B",
     derivation=(

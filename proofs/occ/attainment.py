@@ -73,10 +73,9 @@ def falls_forever(problem: FlowProblem, state: int) -> Answer:
         values = [fmpq(4) + (fmpq(height) if s == state else 0) for s in range(problem.process.n_states)]
         slopes.append(problem.gradient(values)[state])
     falling = all(slope < 0 for slope in slopes)
-    return Answer(
-        not enters and not started and falling,
-        f"{problem.generator.name}: d dual/dV₁ at V₁ = 4, 14, 104, 1004: {', '.join(balls.short(s, 3) for s in slopes)}",
-    )
+    shown = ", ".join(balls.short(slope, 3) for slope in slopes)
+    text = f"{problem.generator.name}: d dual/dV₁ at V₁ = 4, 14, 104, 1004: {shown}"
+    return Answer(not enters and not started and falling, text)
 
 
 @claim(
@@ -95,7 +94,8 @@ def falls_forever(problem: FlowProblem, state: int) -> Answer:
         "If every state is reachable, the uniform policy has an occupancy d > 0. For every U, (1−γ)E_{μ0}U = −Σ d(BU), "
         "B = γP − E: along U the dual grows linearly or faster unless BU = 0, and BU = 0 only for U = 0.",
         "So a minimiser exists; f* is strictly increasing and convex where w > 0 and B has full rank: it is unique.",
-        "If nothing leads to s and no episode starts there, V(s) occurs in the TD errors of s alone, and the derivative "
+        "If nothing leads to s and no episode starts there, V(s) occurs in the TD errors of s alone, and the "
+        "derivative "
         "−D(s)(f*)'(δ/β) < 0 never vanishes: V(s) → ∞, w → 0.",
     ),
     twins={
@@ -229,11 +229,14 @@ SUPREMA = {
         "Fermi-Dirac: feasible iff C ≥ C_min = min_d max d/D = max_V (1−γ)E_{μ0}V / E_D(V − γPV)₊"
     ),
     stated={"domain": THEOREM, "clip": THEOREM, "cap": THEOREM},
-    corrected="C_min = 1 for a valid occupancy; a generic law needs C above it: two linear programs prove C_min exactly.",
+    corrected=(
+        "C_min = 1 for a valid occupancy; a generic law needs C above it: two linear programs prove C_min exactly."
+    ),
     method="S+Q+B+C",
     derivation=(
         "f*(y) is finite up to y = f'(∞): V is feasible for the dual linear program V ≥ r + γPV up to βf'(∞).",
-        "χ² and power generators have f'(0) > −∞: the supremum over w ≥ 0 is at w = 0 once y < f'(0), not at 1 + y < 0.",
+        "χ² and power generators have f'(0) > −∞: the supremum over w ≥ 0 is at w = 0 once y < f'(0), not at 1 + "
+        "y < 0.",
         "An occupancy d ≤ C D exists iff the smallest max d/D is at most C. For any V, (1−γ)E_{μ0}V = Σ d(V − γPV) ≤ "
         "C E_D(V − γPV)₊: a lower bound, with equality at the dual vertex.",
     ),

@@ -119,11 +119,16 @@ def two_steps() -> tuple[Process, Policy]:
         "exp(δ_V/β) = π*/π_D"
     ),
     stated=THEOREM,
-    corrected="Its mean under π_D is 1 in every state, so reweighting with it leaves every state marginal of the data as it is.",
+    corrected=(
+        "Its mean under π_D is 1 in every state, so reweighting with it leaves every state marginal of the data as "
+        "it is."
+    ),
     method="Q+B+C",
     derivation=(
-        "For any V and d: Σ d r − βΣ d log(π_d/π_D) = (1−γ)E_{μ0}V + Σ_s d(s)(E_π[q] − βKL(π‖π_D) − V(s)), q = r + γPV.",
-        "The bracket is at most β log E_{π_D}e^{q/β} − V(s) = 0, with equality for π ∝ π_D e^{q/β}: value (1−γ)E_{μ0}V.",
+        "For any V and d: Σ d r − βΣ d log(π_d/π_D) = (1−γ)E_{μ0}V + Σ_s d(s)(E_π[q] − βKL(π‖π_D) − V(s)), q = r "
+        "+ γPV.",
+        "The bracket is at most β log E_{π_D}e^{q/β} − V(s) = 0, with equality for π ∝ π_D e^{q/β}: value "
+        "(1−γ)E_{μ0}V.",
         "That π over π_D is e^{(q − V)/β} = e^{δ/β}, and its mean under π_D is 1 state by state.",
         "Exactly: γ = 1/2, β = 1, e^{r} = (1, 3) in s0 and (1, 2) in s1, π_D = (1/2, 1/2) and (1/4, 3/4): "
         "V(s1) = 2 log(7/4), V(s0) = log 2 + log(7/4); ratios (1/2, 3/2) and (4/7, 8/7).",
@@ -146,7 +151,7 @@ def occ_06(
     value: Any = start,
     ratio: Any = lambda delta, beta: exp(delta / beta),
 ) -> None:
-    """Fixed point against Clarabel; means of the ratio state by state; the two ratios side by side; one exact instance."""
+    """Fixed point against Clarabel; means of the ratio state by state; both ratios side by side; one exact instance."""
     process, _, generic = worlds.textbook()
     policy, beta = policy_of(process, generic), fmpq(3, 10)
     values = iterate(process, policy, beta, operator, 700)

@@ -238,7 +238,8 @@ def occ_02(
     corrected="This is the gold standard for every solver: its answer enters as V and π, and balls do the rest.",
     method="B",
     derivation=(
-        "The occupancy d_π of a rational policy is an exact rational solve: feasible without rounding, so its objective "
+        "The occupancy d_π of a rational policy is an exact rational solve: feasible without rounding, so its "
+        "objective "
         "is a lower bound.",
         "Weak duality makes the dual at any V an upper bound: f(w) + f*(y) ≥ w y, pair by pair.",
         "Both errors are of second order in the distance from the optimum: V and π good to 16 digits give 32.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from flint import fmpq
@@ -56,7 +57,9 @@ def linear_program(process: Process) -> tuple[fmpq, tuple[fmpq, ...], Answer]:
         "Σ d r < J_LP < (1−γ)E_{μ0}V"
     ),
     stated=THEOREM,
-    corrected="V is strictly feasible for the dual linear program, d for the primal one, and the duality gap is β exactly.",
+    corrected=(
+        "V is strictly feasible for the dual linear program, d for the primal one, and the duality gap is β exactly."
+    ),
     method="S+Q+B+C",
     derivation=(
         "f*(y) = −1 − log(−y), and −δ_V = V − r − γPV is the slack of the dual linear program: a log barrier weighted "
@@ -169,14 +172,15 @@ def occ_09(
                     cold.append(
                         Answer(
                             bool(holds),
-                            f"β={beta}: {balls.short(low, 5)} ≤ {balls.short(optimum.upper, 5)} ≤ {balls.short(high, 5)}",
+                            f"β={beta}: {balls.short(low, 5)} ≤ {balls.short(optimum.upper, 5)} ≤ "
+                            f"{balls.short(high, 5)}",
                         )
                     )
                     ratios = problem.ratios(exact_values(problem))
                     rewards.append(balls.ball(problem.reward([m * w for m, w in zip(generic, ratios, strict=True)])))
                     values.append(optimum.upper)
             for series, name in ((values, "value"), (rewards, "reward")):
-                falls = all(order(a, b) for a, b in zip(series, series[1:], strict=False))
+                falls = all(order(a, b) for a, b in itertools.pairwise(series))
                 monotone.append(Answer(bool(falls), f"{name}: {', '.join(balls.short(v, 5) for v in series)}"))
         spread = max(r for row in process.rewards for r in row) - min(r for row in process.rewards for r in row)
         for beta in betas:
@@ -187,7 +191,9 @@ def occ_09(
             hot.append(
                 Answer(bool(price <= bound), f"β={beta}: E f(w) = {balls.short(price, 3)} ≤ {balls.short(bound, 3)}")
             )
-        missing = sum((abs(r) for r in problem.residual(generic)), fmpq(0)) / (1 + process.discount)
+        missing = sum((abs(r) for r in FlowProblem(process, generic, betas[0], KL).residual(generic)), fmpq(0)) / (
+            1 + process.discount
+        )
         far = FlowProblem(process, generic, fmpq(10**6), KL)
         with balls.precision(256):
             price, least = far.penalty(newton(far).occupancy), balls.ball(floor(missing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,20 +47,24 @@ def one_state() -> FlowProblem:
 @claim(
     "OCC-05",
     source=("toolkit", "000 §1", "002 §1"),
-    statement="How the relaxed problem of 000 and 002, with the advantage as its coefficient, relates to the flow problem.",
+    statement=(
+        "How the relaxed problem of 000 and 002, with the advantage as its coefficient, relates to the flow problem."
+    ),
     formula=(
         "relaxed(δ_U) + (1−γ)E_{μ0}U ≥ flow optimum for every U, with equality iff its optimum is flow-feasible;  "
         "A^π = δ_{V^π}"
     ),
     stated={"bound": THEOREM, "equality": THEOREM, "shaping": THEOREM},
     corrected=(
-        "The sources' problem is the Lagrangian at V^π: in general a strict upper bound. They coincide for A = δ_{V*}, for "
+        "The sources' problem is the Lagrangian at V^π: in general a strict upper bound. They coincide for A = "
+        "δ_{V*}, for "
         "|S| = 1, and in the limit β → ∞ if D is an occupancy."
     ),
     method="C+Q+B+P",
     derivation=(
         "For flow-feasible d, Σ d r = (1−γ)E_{μ0}U + Σ d δ_U whatever U is (potential shaping).",
-        "Drop the flow equations and keep Σd = 1: the maximum of (1−γ)E_{μ0}U + Σ d δ_U − βE f(d/D) can only grow. That "
+        "Drop the flow equations and keep Σd = 1: the maximum of (1−γ)E_{μ0}U + Σ d δ_U − βE f(d/D) can only "
+        "grow. That "
         "is the Lagrangian at V = U, minimised over constants in U.",
         "It has one maximiser; if that is flow-feasible nothing was gained, and otherwise something was, strictly.",
         "A^π = Q^π − V^π = r + γPV^π − V^π = δ_{V^π}: sources 000 and 002 solve the problem at U = V^π.",
@@ -152,7 +157,7 @@ def occ_05(
         every(hot, "; ".join(answer.witness for answer in hot)),
         part=part,
     )
-    growing = all(5 * a < b for a, b in zip(cold[2:], cold[3:], strict=False))
+    growing = all(5 * a < b for a, b in itertools.pairwise(cold[2:]))
     case.theorem(
         "B",
         "D no occupancy: the difference grows with β instead",

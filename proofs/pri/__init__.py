@@ -1,6 +1,6 @@
 """Chapter PRI: the multiplicative priority of the public ROER code, p <- p (1 - b + b u / mean_B(p u)).
 
-u = clip(e^{delta/beta}, 1, max_clip), then p <- max(p, min_clip); items are sampled uniformly and p multiplies the loss.
+u = clip(e^{delta/beta}, 1, max_clip), then p <- max(p, min_clip); sampling is uniform and p multiplies the loss.
 
 Where a claim is::
 

@@ -127,17 +127,22 @@ def pri_03(
     "PRI-04",
     source=("ROER sac_learner.py, update_priority", "ROER dataset_utils.py (initial priority)"),
     statement="The clip of e^{δ/β} to [1, max_clip], and the weight of new items.",
-    formula="u = clip(e^{δ/β}, 1, max): every δ ≤ 0 has u = 1, u/u' ∈ [1/max, max];  a new item has p = 1, then p ≥ min_clip",
+    formula=(
+        "u = clip(e^{δ/β}, 1, max): every δ ≤ 0 has u = 1, u/u' ∈ [1/max, max];  a new item has p = 1, then p ≥ "
+        "min_clip"
+    ),
     stated={"clip": THEOREM, "new items": THEOREM},
     corrected=(
-        "No pair is weighted down for a negative TD error, however large. With min_clip = 10 a fresh item has a tenth or "
+        "No pair is weighted down for a negative TD error, however large. With min_clip = 10 a fresh item has a "
+        "tenth or "
         "less of the weight of every item that was ever sampled: a built-in penalty on fresh data."
     ),
     method="P",
     derivation=(
         "δ ≤ 0 means e^{δ/β} ≤ 1, and the clip lifts it to 1: all of these tie.",
         "u ∈ [1, max] for every δ and β, so any two signals differ by a factor of at most max; it is attained.",
-        "The buffer starts p at 1, and the loss uses p before it is updated: the first gradient of an item has weight 1.",
+        "The buffer starts p at 1, and the loss uses p before it is updated: the first gradient of an item has "
+        "weight 1.",
         "The first update ends with max(·, min_clip): from then on p ≥ min_clip.",
     ),
     twins={

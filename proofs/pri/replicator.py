@@ -1,4 +1,4 @@
-"""The full-batch priority map is a replicator: its fixed points and its attractor (PRI-01), its small-step limit (PRI-02).
+"""The full-batch priority map is a replicator: fixed points, attractor (PRI-01) and small-step limit (PRI-02).
 
 Claims run against the literal map `proofs.literal.update_priority`.
 """
@@ -54,7 +54,8 @@ def to_sympy(value: Any) -> Any:
 
 def spectrum(matrix: sympy.Matrix) -> list[Any]:
     """Eigenvalues with multiplicity, sorted."""
-    return sorted((value for value, count in matrix.eigenvals().items() for _ in range(count)), key=float)
+    eigenvalues: Any = matrix.eigenvals()
+    return sorted((value for value, count in eigenvalues.items() for _ in range(count)), key=float)
 
 
 def vertex(index: int, size: int) -> list[fmpq]:
@@ -77,7 +78,8 @@ def orbit(update: Map, priorities: Sequence[Any], signals: Sequence[Any], rate: 
     formula="p ← p(1 − b + b·u/mean(pu)) has the fixed point w* = u/E u and converges to it",
     stated=FALSE,
     corrected=(
-        "It is a replicator map. Its fixed points are exactly the p with mean one on whose support u is constant; at the "
+        "It is a replicator map. Its fixed points are exactly the p with mean one on whose support u is "
+        "constant; at the "
         "vertex of item i the multipliers are 1−b (along p_i) and 1 − b + b u_j/u_i, so only argmax u attracts: the "
         "winner takes all. Only the first step from p = 1 equals the additive average, which does converge to w*."
     ),
@@ -204,7 +206,7 @@ def pri_02(case: Case, *, growth: Any = lambda u, v, m: (u - v) / m, update: Any
                 time += balls.ball(rate) * growth(fmpq(2), fmpq(1), mean)
                 current = literal.update_priority(current, SIGNALS, rate)
             errors.append(abs(log(current[2] / current[0]) - time * (SIGNALS[2] - SIGNALS[0])))
-        orders = [a / c for a, c in zip(errors, errors[1:], strict=False)]
+        orders = [a / c for a, c in itertools.pairwise(errors)]
         halves = all(fmpq(17, 10) < x < fmpq(23, 10) for x in orders)
     case.theorem(
         "B",

@@ -186,10 +186,13 @@ def simulate(update: Any, per_class: int, rate: float, steps: int, seed: int = 0
     "PRI-06",
     source="ROER sac_learner.py, update_priority",
     statement="What mini-batches do to the multiplicative priority.",
-    formula="B = 1: p' = (1−b)p + b;  always p' ≤ max(p, B), and ≤ max(p, B, m) with floor m;  B = 8: not w* on average",
+    formula=(
+        "B = 1: p' = (1−b)p + b;  always p' ≤ max(p, B), and ≤ max(p, B, m) with floor m;  B = 8: not w* on average"
+    ),
     stated={"single": THEOREM, "bound": THEOREM, "averages": THEOREM},
     corrected=(
-        "With B = 1 the TD error is forgotten. With u = 1, 2, 4 in three equally frequent classes and B = 8 the small-step "
+        "With B = 1 the TD error is forgotten. With u = 1, 2, 4 in three equally frequent classes and B = 8 the "
+        "small-step "
         "limit is (0.00108, 0.3186, 2.680), against w* = (0.429, 0.857, 1.714)."
     ),
     method="Q+B+N",
