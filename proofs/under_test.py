@@ -141,7 +141,7 @@ def flow_certificate(generator: Curved, divergence: str) -> Answer:
 def cap_bounds() -> Answer:
     """Whether the interval of `reference.smallest_cap` contains the exact C_min."""
     from proofs.generators import KL
-    from proofs.occ.attainment import smallest_cap as exactly
+    from proofs.occ.feasibility import smallest_cap as exactly
     from reference.flow_cap import smallest_cap
 
     (mdp, behavior, _, _), _, problem = _flow_case(KL, "kl")
@@ -179,8 +179,8 @@ def conditional_value() -> Answer:
 def sampled_optimum() -> Answer:
     """Whether the interval of `reference.sampled_occupancy` contains the sampled optimum, enclosed to 30 digits."""
     from proofs.generators import KL
-    from proofs.occ.conditional import lifted
     from proofs.occ.flow import FlowProblem, newton
+    from proofs.occ.sampled import lifted
     from reference.sampled import sampled_occupancy
 
     arguments, _, problem = _flow_case(KL, "kl")

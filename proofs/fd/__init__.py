@@ -2,16 +2,17 @@
 
 Where a claim is::
 
-    table   FD-01, FD-02   the conjugate table, and the expansion that it implies
-    duality FD-03, FD-04   f-regression, and when its minimiser is the soft value
-    caps    FD-05, FD-06   a linear extension is a cap; the Fermi-Dirac generator between its limits
-    gauge   FD-07          adding c (w - 1) to f
+    table      FD-01          the conjugate table
+    expansion  FD-02          the optimal ratio at high temperature
+    duality    FD-03, FD-04   f-regression, and when its minimiser is the soft value
+    caps       FD-05, FD-06   a linear extension is a cap; the Fermi-Dirac generator between its limits
+    gauge      FD-07          adding c (w - 1) to f
 
 Importing the package enters them all.
 """
 
 from __future__ import annotations
 
-from proofs.fd import caps, duality, gauge, table
+from proofs.fd import caps, duality, expansion, gauge, table
 
-__all__ = ["caps", "duality", "gauge", "table"]
+__all__ = ["caps", "duality", "expansion", "gauge", "table"]
