@@ -134,7 +134,7 @@ def two_steps() -> tuple[Process, Policy]:
         "V(s1) = 2 log(7/4), V(s0) = log 2 + log(7/4); ratios (1/2, 3/2) and (4/7, 8/7).",
     ),
     twins={
-        "beta dropped in front": {"operator": lambda m, q, b: gumbel(m, q, b) / b},
+        "beta dropped in the exponent": {"operator": lambda m, q, b: b * log(mean(m, [exp(x) for x in q]))},
         "the sum instead of the mean": {
             "operator": lambda m, q, b: b * log(sum((exp(x / b) for x in q[1:]), exp(q[0] / b)))
         },

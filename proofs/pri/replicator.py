@@ -92,12 +92,12 @@ def orbit(update: Map, priorities: Sequence[Any], signals: Sequence[Any], rate: 
     ),
     twins={
         "the additive average": {"update": additive},
-        "divided by mean u": {
-            "update": lambda p, u, b: [x * (1 - b + b * w) for x, w in zip(p, target(u), strict=True)]
-        },
         "multipliers inverted": {"multiplier": lambda b, u, v: 1 - b + b * v / u},
         "multipliers without the 1-b": {"multiplier": lambda b, u, v: b * u / v},
         "the correction multiplies too": {"repaired": literal.update_priority},
+        "the correction multiplies by u over mean u": {
+            "repaired": lambda p, u, b: [x * (1 - b + b * w) for x, w in zip(p, target(u), strict=True)]
+        },
     },
 )
 def pri_01(

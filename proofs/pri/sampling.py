@@ -242,7 +242,9 @@ def pri_06(
         lifted = [max(x, floor) for x in after]
         holds = all(x <= max(bound(p, size), floor) for x, p in zip(lifted, high, strict=True))
         floored.append(Answer(holds, f"B={size}, m=10: ({show(lifted)})"))
-    extreme = update([fmpq(1), fmpq(1, 10**6), fmpq(1, 10**6)], [fmpq(50), fmpq(1), fmpq(1)], fmpq(1))
+    one, tiny = fmpq(1), fmpq(1, 10**6)
+    extreme = update([one, tiny, tiny], [fmpq(50), one, one], one)
+    capped.append(Answer(extreme[0] <= bound(one, 3), f"B=3: 1 → {show(extreme[:1])}"))
     case.theorem("Q", "B = 1: p' = (1−b)p + b", every(alone, alone[0].witness), part="single")
     case.theorem(
         "Q", "p' ≤ max(p, B)", every(capped), f"nearly attained at b = 1: {show(extreme[:1])} of B = 3", part="bound"
