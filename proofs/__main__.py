@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import io
 import os
 import sys
 import tempfile
@@ -33,6 +34,7 @@ examples
   python -m proofs --source 002                     what is claimed in one source
   python -m proofs --format html --output ledger.html
   python -m proofs show JS-05                       one claim as a page: statement, derivation, numbers
+  python -m proofs show JS-05 --figure js-05.svg    and its figure, where a picture helps
 
 exit status: 0 all verdicts as stated, 1 a verdict differs, 2 a wrong argument or a missing package"""
 
@@ -43,6 +45,7 @@ _NEEDS = {
     "cvxpy": "cvxpy",
     "clarabel": "clarabel",
     "rich": "rich",
+    "matplotlib": "matplotlib",
 }
 
 
@@ -76,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         description="One claim as a page: statement, derivation in steps, numbers, verdict.",
     )
     show.add_argument("id", help="the id of the claim, for example JS-05")
+    show.add_argument("--figure", metavar="FILE", type=Path, help="draw its figure there: .svg, .png or .pdf")
     return root
 
 
@@ -103,14 +107,16 @@ def _run(chosen: argparse.Namespace) -> int:
     for module, distribution in _NEEDS.items():
         if importlib.util.find_spec(module) is None:
             raise UsageError(f'this needs {distribution}, which is not installed: pip install "roer[proofs]"')
-    from proofs import ledger, page, render
+    from proofs import ledger, page, render, web
 
     try:
         claims = [ledger.find(chosen.id)] if chosen.command else ledger.select(chosen.only, chosen.source)
     except ledger.UnknownClaim as problem:
         raise UsageError(problem) from None
     if chosen.output is not None:
-        _check_writable(chosen.output)
+        _check_writable("--output", chosen.output)
+    if chosen.command and chosen.figure is not None:
+        _draw(claims[0].id, chosen.figure)
     with _progress(len(claims), chosen.quiet) as report:
         results = list(ledger.execute(claims, report))
     if chosen.command:
@@ -120,7 +126,7 @@ def _run(chosen: argparse.Namespace) -> int:
     elif chosen.format == "md":
         content = render.markdown(results)
     elif chosen.format == "html":
-        content = page.document(results)
+        content = web.document(results)
     else:
         to_terminal = chosen.output is None and sys.stdout.isatty()
         content = render.table(results, width=None if to_terminal else 160, color=to_terminal)
@@ -134,21 +140,36 @@ def _run(chosen: argparse.Namespace) -> int:
     return 0 if all(result.agrees for result in results) else 1
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(option: str, path: Path) -> None:
     """Complain before minutes of work rather than after them."""
     if path.is_dir():
-        raise UsageError(f"--output {path} is a directory; name a file")
+        raise UsageError(f"{option} {path} is a directory; name a file")
     if not path.resolve().parent.is_dir():
-        raise UsageError(f"--output {path}: the directory {path.resolve().parent} does not exist; create it first")
+        raise UsageError(f"{option} {path}: the directory {path.resolve().parent} does not exist; create it first")
 
 
-def _write(path: Path, content: str) -> None:
+def _draw(identifier: str, path: Path) -> None:
+    """The figure of a claim as a file, in the format that its name ends in."""
+    from proofs import figures
+
+    if figures.figure(identifier) is None:
+        raise UsageError(f"{identifier} has no figure; these have one: {', '.join(sorted(figures.figures()))}")
+    if path.suffix.lower() not in figures.FORMATS:
+        raise UsageError(f"--figure {path}: expected a name that ends in {', '.join(figures.FORMATS)}")
+    _check_writable("--figure", path)
+    buffer = io.BytesIO()
+    figures.save(identifier, buffer, path.suffix.lower()[1:])
+    _write(path, buffer.getvalue())
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _write(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all."""
     target = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(content)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         os.chmod(temporary, mode)
         os.replace(temporary, target)

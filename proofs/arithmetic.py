@@ -59,3 +59,8 @@ def minimum(x: Number, y: Number) -> Number:
     if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
         return sympy.Min(x, y)
     return x if LogNumber.of(x) <= y else y
+
+
+def maximum(x: Number, y: Number) -> Number:
+    """The larger of two exact numbers, or an enclosure of it when one is a ball."""
+    return -minimum(-x, -y)

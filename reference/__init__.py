@@ -45,6 +45,7 @@ from reference.exact import evaluate_policy_exactly as evaluate_policy_exactly
 from reference.exact import occupancy_measure_exactly as occupancy_measure_exactly
 from reference.exact import solve_exactly as solve_exactly
 from reference.feasibility import InfeasibleFlow as InfeasibleFlow
+from reference.flow_balls import enclose_flow as enclose_flow
 from reference.flow_cap import SmallestCap as SmallestCap
 from reference.flow_cap import smallest_cap as smallest_cap
 from reference.interop import LoggedMDP as LoggedMDP
@@ -82,12 +83,18 @@ from reference.occupancy import occupancy_measure as occupancy_measure
 from reference.occupancy import policy_from_occupancy as policy_from_occupancy
 from reference.occupancy import recurrent_classes as recurrent_classes
 from reference.occupancy import stationary_distribution as stationary_distribution
+from reference.planning import LinearProgram as LinearProgram
+from reference.planning import ModifiedPolicyIteration as ModifiedPolicyIteration
 from reference.planning import PolicyIteration as PolicyIteration
 from reference.planning import Solver as Solver
 from reference.planning import ValueIteration as ValueIteration
 from reference.planning import solve as solve
 from reference.rational import RationalMDP as RationalMDP
 from reference.rational import intended as intended
+from reference.ratios import Behavior as Behavior
+from reference.ratios import Ratios as Ratios
+from reference.ratios import behavior_of as behavior_of
+from reference.ratios import three_ratios as three_ratios
 from reference.regularized import RegularizedOccupancy as RegularizedOccupancy
 from reference.regularized import flow_bounds as flow_bounds
 from reference.regularized import regularized_occupancy as regularized_occupancy

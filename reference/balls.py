@@ -91,7 +91,7 @@ def enclose_soft_values(
         for line, law in zip(q, weights, strict=True):
             taken = [(entry, mass) for entry, mass in zip(line, law, strict=True) if mass]
             top = max(entry.mid() for entry, _ in taken)
-            total: Any = sum((_ball(mass) * ((entry - top) / arb(alpha)).exp() for entry, mass in taken), start=arb(0))
+            total: Any = sum((ball(mass) * ((entry - top) / arb(alpha)).exp() for entry, mass in taken), start=arb(0))
             results.append(top + arb(alpha) * total.log())
         return results
 
@@ -136,35 +136,35 @@ def enclose_weights(
     Needs python-flint. ValueError as in `optimal_weights`; TypeError for a generator without formulas in balls.
     """
     flint = import_flint()
-    arb, (ratio, conjugate) = flint.arb, _formulas(divergence, flint.arb)
+    arb, (ratio, conjugate) = flint.arb, formulas(divergence, flint.arb)
     guess = optimal_weights(advantage, behavior, beta, divergence)
     data = [(Fraction(float(a)), Fraction(float(d))) for a, d in zip(advantage.flat, behavior.flat, strict=True) if d]
     mass = sum((d for _, d in data), start=Fraction(0))
     exact_z = [a / Fraction(beta) for a, _ in data]
     size = int(max(map(abs, exact_z))).bit_length()
     with flint.ctx.workprec(bits + size + 64):
-        z, law = [_ball(x) for x in exact_z], [_ball(d / mass) for _, d in data]
+        z, law = [ball(x) for x in exact_z], [ball(d / mass) for _, d in data]
 
         def mean(function: Callable[[Any], Any], nu: Any) -> Any:
             return sum((d * function(x - nu) for d, x in zip(law, z, strict=True)), start=arb(0))
 
         def sign(nu: Fraction) -> int:
             """Of the mean ratio minus one; 0 where balls cannot tell. Beyond a pole the mean counts as infinite."""
-            excess = mean(ratio, _ball(nu)) - 1
+            excess = mean(ratio, ball(nu)) - 1
             return 1 if excess > 0 else -1 if excess < 0 else 0
 
         ends = min(exact_z), max(exact_z)
         low, high = _bracket(sign, Fraction(guess.multiplier), Fraction(guess.multiplier_error), ends, bits)
         # Ratios are monotone, so the ends enclose them however wide the interval is.
-        least = [ratio(x - _ball(high)) for x in z]
-        most = [ratio(x - _ball(low)) for x in z]
-        weights = Enclosure(tuple(_end(w, "lower") for w in least), tuple(_end(w, "upper") for w in most))
+        least = [ratio(x - ball(high)) for x in z]
+        most = [ratio(x - ball(low)) for x in z]
+        weights = Enclosure(tuple(end(w, "lower") for w in least), tuple(end(w, "upper") for w in most))
         # The dual value is convex in nu, with slope beta (1 - E w) of at most the slopes at the ends.
-        middle = _ball((low + high) / 2)
-        dual = _ball(Fraction(beta)) * (middle + mean(conjugate, middle))
-        slopes = [abs(mean(ratio, _ball(nu)) - 1) for nu in (low, high)]
-        drop = _ball(Fraction(beta) * (high - low)) * max(slopes, key=lambda slope: slope.upper())
-        value = Enclosure((_end(dual - drop, "lower"),), (_end(dual, "upper"),))
+        middle = ball((low + high) / 2)
+        dual = ball(Fraction(beta)) * (middle + mean(conjugate, middle))
+        slopes = [abs(mean(ratio, ball(nu)) - 1) for nu in (low, high)]
+        drop = ball(Fraction(beta) * (high - low)) * max(slopes, key=lambda slope: slope.upper())
+        value = Enclosure((end(dual - drop, "lower"),), (end(dual, "upper"),))
     return WeightsEnclosure(weights, Enclosure((low,), (high,)), value)
 
 
@@ -183,10 +183,10 @@ def _enclose(
     rate = Fraction(process.discount) * row_sum
     with flint.ctx.workprec(bits + 64):
         pairs = [pair_row(process, pair) if usable else None for pair, usable in enumerate(process.available.flat)]
-        rows = [None if row is None else [(t, _ball(Fraction(n, row.denominator)))
+        rows = [None if row is None else [(t, ball(Fraction(n, row.denominator)))
                 for t, n in zip(row.columns, row.numerators, strict=True)] for row in pairs]  # fmt: skip
-        discount = _ball(Fraction(process.discount))
-        rewards = [_ball(Fraction(reward)) for reward in process.rewards.flat]
+        discount = ball(Fraction(process.discount))
+        rewards = [ball(Fraction(reward)) for reward in process.rewards.flat]
 
         def lookahead(pair: int, values: list[Any]) -> Any:
             return rewards[pair] + discount * sum((p * values[t] for t, p in rows[pair] or ()), start=arb(0))
@@ -196,7 +196,7 @@ def _enclose(
             pair_values = [lookahead(pair, values) for pair in range(len(rows))]
             lines = [pair_values[s * n_actions : (s + 1) * n_actions] for s in range(process.n_states)]
             residual = [after - before for after, before in zip(operator(lines), values, strict=True)]
-            size = max(_end(abs(entry), "upper") for entry in residual)
+            size = max(end(abs(entry), "upper") for entry in residual)
             if best is not None and 2 * size > best[0]:
                 break
             best = size, values
@@ -204,7 +204,7 @@ def _enclose(
             values = [(value + arb(float(move))).mid() for value, move in zip(values, step, strict=True)]
         assert best is not None
         error = best[0] / (1 - rate)
-        centre = [_end(value, "lower") for value in best[1]]
+        centre = [end(value, "lower") for value in best[1]]
     return Enclosure(tuple(value - error for value in centre), tuple(value + error for value in centre))
 
 
@@ -241,7 +241,7 @@ def _bracket(
     return low, high
 
 
-def _formulas(divergence: Divergence, arb: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def formulas(divergence: Divergence, arb: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """`(f*)'` and `f*` of FD-01 on balls, written from the table and not from `reference.divergence`."""
     infinite = arb("+inf")
     if isinstance(divergence, KL):
@@ -262,13 +262,13 @@ def _row_sum(process: MDP | RationalMDP, pair: int) -> Fraction:
     return Fraction(sum(row.numerators), row.denominator)
 
 
-def _ball(value: Fraction) -> Any:
+def ball(value: Fraction) -> Any:
     """An enclosure of a rational at the working precision."""
     flint = import_flint()
     return flint.arb(flint.fmpq(value.numerator, value.denominator))
 
 
-def _end(ball: Any, which: str) -> Fraction:
+def end(ball: Any, which: str) -> Fraction:
     """The lower or upper end of a ball, outward, as a rational; sizes below 2^-16384 become that or 0."""
     mantissa, exponent = (int(part) for part in getattr(ball, which)().man_exp())
     if mantissa and mantissa.bit_length() + exponent < -_TINY_BITS:  # exp(-1e10) has no place in a Fraction

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from reference.kernels import kernels, row_maxima
 from reference.mdp import MDP
 from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
 
@@ -80,10 +81,11 @@ def join(
 
 def lookahead(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float) -> Float64[np.ndarray, "S A"]:
     """`q_v - offset` for `v = offset + deviation`, with `-inf` at unavailable pairs."""
-    discount = mdp.discount
-    defects = discount * (offset * mdp.defects)
-    local = (mdp.rewards - (1.0 - discount) * offset) + (defects + discount * mdp.expected_next(deviation))
-    return np.where(mdp.available, local, -np.inf)
+    look = kernels(mdp.matrix).lookahead
+    local = look(mdp.matrix, deviation, mdp.rewards, mdp.defects, mdp.discount, offset)
+    if not mdp.all_available:
+        local[~mdp.available] = -np.inf
+    return local
 
 
 def lookahead_radius(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float) -> float:
@@ -109,9 +111,16 @@ def optimality_bounds(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: fl
     lost = 0.0
     if offset == 0.0:
         offset, deviation, lost = split(deviation)
-    best = lookahead(mdp, deviation, offset).max(axis=1)
+    return optimality(mdp, deviation, offset)[0].widened(lost)
+
+
+def optimality(
+    mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float
+) -> tuple[Bounds, Float64[np.ndarray, "S A"]]:
+    """`optimality_bounds`, and the `q_v - offset` that they rest on: one pass over the model gives both."""
+    local = lookahead(mdp, deviation, offset)
     radius = lookahead_radius(mdp, deviation, offset)
-    return enclosure(mdp, best, deviation, radius).widened(lost)
+    return enclosure(mdp, row_maxima(local), deviation, radius), local
 
 
 def policy_bounds(
@@ -218,12 +227,15 @@ def enclosure(
     `T` is monotone, with row sums `1 + defects`, correct to `blur`; those of the MDP if not given.
     """
     if defects is None or blur is None:
-        defects, blur = mdp.defects[mdp.available], _defect_blur(mdp)
+        (least, most), blur = mdp.defect_range, _defect_blur(mdp)
+    else:
+        least, most = float(defects.min()), float(defects.max())
     residual = target - deviation
-    radius = _OUTWARD * (radius + UNIT_ROUNDOFF * float(np.abs(residual).max()))
-    low, high = Bounds(float(residual.min()), float(residual.max())).widened(radius)
-    narrow = _margin(mdp.discount, float(defects.max()), blur)
-    wide = _margin(mdp.discount, float(defects.min()), blur)
+    low, high = float(residual.min()), float(residual.max())
+    radius = _OUTWARD * (radius + UNIT_ROUNDOFF * max(abs(low), abs(high)))
+    low, high = Bounds(low, high).widened(radius)
+    narrow = _margin(mdp.discount, most, blur)
+    wide = _margin(mdp.discount, least, blur)
     if narrow[0] <= 0.0 or not np.isfinite(low):
         return Bounds(-np.inf, np.inf)
     # What `widened` spilled outward is far more than the division rounds.

@@ -17,16 +17,27 @@ class InvalidMDP(ValueError):
     """The data do not describe a finite discounted MDP; the message says what, where and what to do."""
 
 
+def frozen(array: Any) -> bool:
+    """Whether nobody can write to the memory of this float64 or integer array through NumPy: it may be shared."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return True
+
+
 def as_floats(value: Any, name: str, shape: str, ndim: int) -> np.ndarray:
-    """A float64 copy of `value`, or `InvalidMDP`."""
+    """A read-only float64 array with the entries of `value`, a copy unless it is frozen already, or `InvalidMDP`."""
     if isinstance(value, np.ma.MaskedArray) or np.dtype(getattr(value, "dtype", np.float64)).kind == "c":
         raise InvalidMDP(f"{name} is {_kind(value)}: expected plain float64 numbers of shape {shape}.")
     try:
-        array = np.array(value, dtype=np.float64)
+        shared = isinstance(value, np.ndarray) and value.dtype == np.float64 and frozen(value)
+        array = np.ascontiguousarray(value) if shared else np.array(value, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidMDP(f"{name} cannot be read as float64 numbers of shape {shape}: {error}") from error
     if array.ndim != ndim:
         raise InvalidMDP(f"{name} has shape {array.shape}: expected {shape}.")
+    array.setflags(write=False)
     return array
 
 
@@ -39,16 +50,12 @@ def as_transitions(value: Any, n_states: int, n_actions: int) -> np.ndarray | sp
     dense_shape, csr_shape = (n_states, n_actions, n_states), (n_states * n_actions, n_states)
     because = f"because rewards has shape {(n_states, n_actions)}"
     if not sparse.issparse(value):
-        if isinstance(value, np.ndarray) and value.dtype == np.float64 and not value.flags.writeable:
-            array = np.ascontiguousarray(value)  # already frozen: no copy
-        else:
-            array = as_floats(value, "transitions", f"(S, A, S) = {dense_shape}", 3)
+        array = as_floats(value, "transitions", f"(S, A, S) = {dense_shape}", 3)
         if array.shape != dense_shape:
             raise InvalidMDP(
                 f"transitions has shape {array.shape}: expected (S, A, S) = {dense_shape}, {because}. "
                 f"A sparse matrix would be {csr_shape} with row s*A + a."
             )
-        array.setflags(write=False)
         return array
     if value.shape != csr_shape:
         raise InvalidMDP(
@@ -56,12 +63,19 @@ def as_transitions(value: Any, n_states: int, n_actions: int) -> np.ndarray | sp
         )
     if value.dtype.kind not in "biuf":
         raise InvalidMDP(f"sparse transitions is {_kind(value)}: expected float64 numbers of shape {csr_shape}.")
-    matrix = sparse.csr_array(value, dtype=np.float64, copy=True)
     try:
+        csr, converted = sparse.csr_array(value), value.format != "csr"
+        parts = csr.data.astype(np.float64, copy=False), csr.indices, csr.indptr
+        parts = tuple(part if converted or frozen(part) else np.array(part) for part in parts)
+        for part in parts:  # now, because SciPy goes on with views, which are frozen only if what they view is
+            part.setflags(write=False)
+        matrix = sparse.csr_array(parts, shape=csr_shape)  # a new object: the caller's stays as it is
         matrix.check_format(full_check=True)
     except ValueError as error:
         raise InvalidMDP(f"sparse transitions is no CSR matrix of shape {csr_shape}: {error}.") from error
-    matrix.sum_duplicates()
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
     for part in (matrix.data, matrix.indices, matrix.indptr):
         part.setflags(write=False)
     return matrix
@@ -112,7 +126,10 @@ def as_grid(value: tuple[int, int] | None, n_states: int) -> tuple[int, int] | N
 
 def check_rewards(rewards: Float64[np.ndarray, "S A"], available: Bool[np.ndarray, "S A"]) -> None:
     """Every reward of an available pair is finite."""
-    bad = np.argwhere(~np.isfinite(rewards) & available)
+    finite = np.isfinite(rewards)
+    if finite.all():
+        return
+    bad = np.argwhere(~finite & available)
     if len(bad):
         state, action = bad[0]
         raise InvalidMDP(
@@ -138,12 +155,11 @@ def check_initial(initial: np.ndarray, n_states: int) -> None:
 
 def check_entries(matrix: np.ndarray | sparse.csr_array, n_actions: int) -> None:
     """Every transition probability is a finite number >= 0."""
-    data = matrix if isinstance(matrix, np.ndarray) else matrix.data
-    # One pass without temporaries decides the usual case; NaN fails the comparison as well.
-    if data.size == 0 or (float(data.min()) >= 0.0 and float(data.max()) < np.inf):
-        return
     coo = sparse.coo_array(matrix)
-    bad = np.flatnonzero(~(np.isfinite(coo.data) & (coo.data >= 0.0)))[0]
+    found = np.flatnonzero(~(np.isfinite(coo.data) & (coo.data >= 0.0)))
+    if not found.size:
+        return
+    bad = found[0]
     (state, action), target = divmod(int(coo.row[bad]), n_actions), int(coo.col[bad])
     raise InvalidMDP(
         f"the transition probability from state {state} under action {action} to state {target} is {coo.data[bad]}: "
@@ -154,7 +170,9 @@ def check_entries(matrix: np.ndarray | sparse.csr_array, n_actions: int) -> None
 def check_rows(defects: Float64[np.ndarray, "S A"], n_states: int) -> None:
     """`defects` (row sums minus one) are what rounding explains."""
     limit = admissible_defect(n_states)
-    bad = np.argwhere(np.abs(defects) > limit)
+    if float(defects.max()) <= limit and float(defects.min()) >= -limit:  # NaN fails as well
+        return
+    bad = np.argwhere(~(np.abs(defects) <= limit))
     if len(bad):
         state, action = (int(i) for i in bad[0])
         raise InvalidMDP(
@@ -175,7 +193,7 @@ def check_scale(rewards: np.ndarray, discount: float, defects: np.ndarray) -> No
             f"sum 1 + {largest:.1e}): no value exists. Use a smaller discount."
         )
     # A factor of 16 leaves room for differences and sums of a few values.
-    top = float(np.abs(rewards).max())
+    top = max(float(rewards.max()), -float(rewards.min()))
     if not top <= margin * (np.finfo(np.float64).max / 16.0):
         raise InvalidMDP(f"rewards reach {top:.1e} at discount {discount!r}: values overflow. Rescale the rewards.")
 

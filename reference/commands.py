@@ -7,45 +7,63 @@ from typing import Any
 import numpy as np
 
 from reference import figures, planning, show
+from reference.catalogue import PARAMETERS, named_divergence, named_solver
 from reference.conditional import conditional_value
-from reference.divergence import divergence_from_name
+from reference.divergence import Divergence
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
-from reference.output import page_width, report, write_plot
-from reference.soft import SoftPolicyIteration, SoftValueIteration, solve_soft
+from reference.output import page_width, report, waiting, write_plot
+from reference.ratios import behavior_of
+from reference.soft import solve_soft
 from reference.solution import Solution
 from reference.sources import load_mdp, load_policy, save_mdp
 from reference.weights import optimal_weights, relaxed_objective, weights_at
 
-__all__ = ["conditional", "evaluate", "export", "occupancy", "solve", "weights"]
+__all__ = [
+    "conditional",
+    "divergence_of",
+    "evaluate",
+    "export",
+    "occupancy",
+    "process_facts",
+    "process_of",
+    "solve",
+    "weights",
+]
+
+_TOLERANCE = 1e-8
 
 
 def solve(arguments: argparse.Namespace) -> int:
     """Optimal values and policy; 1 if the tolerance was not met."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    tolerance, alpha = arguments.tolerance, arguments.soft
-    if arguments.solver is None:
-        solution = planning.solve(mdp, tolerance=tolerance) if alpha is None else solve_soft(mdp, alpha, tolerance)
-    elif alpha is None:
-        chosen = planning.PolicyIteration if arguments.solver == "policy-iteration" else planning.ValueIteration
-        solution = chosen(tolerance=tolerance).solve(mdp)
-    else:
-        soft = SoftPolicyIteration if arguments.solver == "policy-iteration" else SoftValueIteration
-        solution = soft(alpha, tolerance).solve(mdp)
+    if arguments.exact or arguments.intended:
+        return arguments.exactly(arguments)
+    mdp = process_of(arguments)
+    tolerance = _TOLERANCE if arguments.tolerance is None else arguments.tolerance
+    with waiting(f"solving {arguments.name}"):
+        if arguments.solver is not None:
+            solution = named_solver(arguments.solver, tolerance, arguments.soft).solve(mdp)
+        elif arguments.soft is not None:
+            solution = solve_soft(mdp, arguments.soft, tolerance)
+        else:
+            solution = planning.solve(mdp, tolerance=tolerance)
     return _report(arguments, mdp, solution)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Values of a policy."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    return _report(arguments, mdp, evaluate_policy(mdp, load_policy(arguments.policy, mdp), arguments.soft))
+    mdp = process_of(arguments)
+    with waiting(f"evaluating on {arguments.name}"):
+        solution = evaluate_policy(mdp, load_policy(arguments.policy, mdp), arguments.soft)
+    return _report(arguments, mdp, solution)
 
 
 def conditional(arguments: argparse.Namespace) -> int:
     """The conditional problem (OCC-06)."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    solution = conditional_value(mdp, load_policy(arguments.behavior, mdp), arguments.beta)
+    mdp = process_of(arguments)
+    with waiting(f"solving {arguments.name}"):
+        solution = conditional_value(mdp, load_policy(arguments.behavior, mdp), arguments.beta)
     return _report(arguments, mdp, solution, beta=solution.beta, ratio=solution.ratio)
 
 
@@ -53,7 +71,7 @@ def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more:
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_solution(mdp, solution, ax))
     start = float(mdp.initial @ solution.values)
     facts = {
-        **_process(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
+        **process_facts(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
         "status": solution.status.name, "message": str(solution.status), "error_bound": solution.error_bound,
         "start_value": start, **more, "values": solution.values, "policy": solution.policy, "q": solution.q,
     }  # fmt: skip
@@ -73,14 +91,13 @@ def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more:
 
 def occupancy(arguments: argparse.Namespace) -> int:
     """The discounted occupancy of a policy."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    optimal = arguments.policy == "optimal"
-    policy = planning.solve(mdp).policy if optimal else load_policy(arguments.policy, mdp)
-    occupancy = occupancy_measure(mdp, policy)
+    mdp = process_of(arguments)
+    with waiting(f"following the policy through {arguments.name}"):
+        occupancy = occupancy_measure(mdp, load_policy(arguments.policy, mdp))
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_occupancy(mdp, occupancy, ax))
     residual = float(np.abs(flow_residual(mdp, occupancy)).max())
     reward = math.fsum((occupancy * mdp.rewards).ravel())
-    facts = {**_process(arguments, mdp), "flow_residual": residual, "mean_reward": reward, "occupancy": occupancy}
+    facts = {**process_facts(arguments, mdp), "flow_residual": residual, "mean_reward": reward, "occupancy": occupancy}
     lines = [f"mean reward {reward:.10g}, largest residual of the Bellman flow {residual:.1e}"]
     report(
         f"{arguments.name}: {mdp!r}",
@@ -94,14 +111,17 @@ def occupancy(arguments: argparse.Namespace) -> int:
 
 def weights(arguments: argparse.Namespace) -> int:
     """Optimal weights of the relaxed problem, or those at a multiplier of the caller's."""
-    mdp = load_mdp(arguments.name, arguments.discount)
-    divergence = divergence_from_name(arguments.divergence, arguments.cap)
-    behavior = load_policy(arguments.behavior, mdp)
-    evaluated = evaluate_policy(mdp, behavior)
-    advantage = evaluated.q - evaluated.values[:, None]
-    occupancy = occupancy_measure(mdp, behavior)
-    law = occupancy / math.fsum(occupancy.ravel())
-    facts = {**_process(arguments, mdp), "divergence": divergence.name, "cap": arguments.cap, "beta": arguments.beta}
+    mdp = process_of(arguments)
+    divergence = divergence_of(arguments)
+    with waiting(f"evaluating the behavior on {arguments.name}"):
+        behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
+    evaluated, advantage, law = behavior.evaluation, behavior.advantage, behavior.law
+    facts = {
+        **process_facts(arguments, mdp),
+        "divergence": divergence.name,
+        **{name: getattr(arguments, name) for name in PARAMETERS},
+        "beta": arguments.beta,
+    }
     if arguments.multiplier is not None:
         return _weights_at(arguments, mdp, facts, divergence, advantage, law)
     solved = optimal_weights(advantage, law, arguments.beta, divergence)
@@ -158,11 +178,25 @@ def _weights_at(
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the process to a file."""
-    mdp = load_mdp(arguments.name, arguments.discount)
+    mdp = process_of(arguments)
     save_mdp(mdp, arguments.file)
-    print(f"{arguments.file}: {mdp!r}")
+    facts = {**process_facts(arguments, mdp), "file": arguments.file}
+    report(f"{arguments.file}: {mdp!r}", facts, [], [], as_json=arguments.json)
     return 0
 
 
-def _process(arguments: argparse.Namespace, mdp: MDP) -> dict[str, Any]:
+def process_of(arguments: argparse.Namespace) -> MDP:
+    """The process that the options name."""
+    with waiting(f"reading {arguments.name}"):
+        return load_mdp(arguments.name, arguments.discount, arguments.reward)
+
+
+def process_facts(arguments: argparse.Namespace, mdp: MDP) -> dict[str, Any]:
+    """What identifies the process in every answer."""
     return {"name": arguments.name, "states": mdp.n_states, "actions": mdp.n_actions, "discount": mdp.discount}
+
+
+def divergence_of(arguments: argparse.Namespace, name: str | None = None) -> Divergence:
+    """The generator that the options name; `name` replaces `--divergence` and leaves out parameters of others."""
+    given = {parameter: getattr(arguments, parameter) for parameter in PARAMETERS}
+    return named_divergence(arguments.divergence if name is None else name, given, strict=name is None)

@@ -89,7 +89,7 @@ def solve_exactly(
 
     Needs python-flint above 60 states. ValueError above `limit`; ModuleNotFoundError, with the pip line, without it.
     """
-    _check_size(process, limit)
+    check_size(process, limit)
     floats = nearest_floats(process)
     start = PolicyIteration().solve(floats).policy if start is None else start
     chosen = np.where(process.available, start, -1.0).argmax(axis=1)
@@ -113,7 +113,7 @@ def evaluate_policy_exactly(
     ValueError if `policy` is none of this process.
     """
     check_policy(policy, process.available)
-    _check_size(process, limit)
+    check_size(process, limit)
     return _policy_values(process, policy)
 
 
@@ -126,7 +126,7 @@ def occupancy_measure_exactly(
     is none of this process.
     """
     check_policy(policy, process.available)
-    _check_size(process, limit)
+    check_size(process, limit)
     rows, scales, _ = _system(process, policy)
     start = [(1 - Fraction(process.discount)) * Fraction(mass) for mass in process.initial]
     common = math.lcm(*(mass.denominator for mass in start))
@@ -139,7 +139,8 @@ def occupancy_measure_exactly(
     )  # fmt: skip
 
 
-def _check_size(process: MDP | RationalMDP, limit: int | None) -> None:
+def check_size(process: MDP | RationalMDP, limit: int | None) -> None:
+    """ValueError if `process` has more states than `limit`, or than take seconds where none is given."""
     usual = FLOAT_STATES if isinstance(process, MDP) else RATIONAL_STATES
     allowed = usual if limit is None else limit
     if process.n_states > allowed:

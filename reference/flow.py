@@ -89,6 +89,20 @@ class Flow:
         visited = mass >= np.finfo(np.float64).tiny
         return np.where(visited, occupancy / np.where(visited, mass, 1.0), self.law / data)
 
+    def chain(self, policy: Float64[np.ndarray, " M"]) -> np.ndarray | sparse.csr_array:
+        """P_pi for probabilities pi(a | s) on the pairs; rows of states without a choice are empty."""
+        size = self.initial.size
+        starts = np.searchsorted(self.owner, np.arange(size + 1))
+        if isinstance(self.matrix, np.ndarray):
+            rows = sparse.csr_array((policy, np.arange(policy.size), starts), shape=(size, policy.size))
+            return np.asarray(rows @ self.matrix)
+        # Pairs are sorted by state: the rows of a state's pairs, one after another, make its row.
+        lengths = np.diff(self.matrix.indptr)
+        kept = np.repeat(policy > 0.0, lengths)
+        ends = np.concatenate([[0], np.cumsum(np.where(policy > 0.0, lengths, 0))])[starts]
+        data = (self.matrix.data * np.repeat(policy, lengths))[kept]
+        return sparse.csr_array((data, self.matrix.indices[kept], ends), shape=(size, size))
+
     def diagonal(self, weights: Float64[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
         """The diagonal of B^T diag(weights) B."""
         if not isinstance(self.matrix, np.ndarray):

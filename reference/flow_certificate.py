@@ -15,7 +15,8 @@ sum_a d + (I - gamma K^T)^-1 R for the chain K of the policy. Two bounds on that
   sum |e_s| is largest where one state has all of it, so only the worst state pays.
 * |e_s| <= 2 max(|R| / rho) T_s with T = sum_{j<k} (gamma K^T)^j rho, rho = sum_a d, as soon as (gamma K^T)^k rho <=
   rho / 2 in every state: then x = 2 max(|R|/rho) T satisfies x - gamma K^T x >= |R|, and (I - gamma K^T)^-1 >= 0. It is
-  relative, which rarely visited states, and ratios at a cap, need.
+  relative, which rarely visited states, and ratios at a cap, need. Where a dense solve is cheap, it finds another x,
+  and only the inequality is checked: x >= 0 and x - gamma K^T x > 0 prove that the inverse is nonnegative.
 """
 
 import math
@@ -149,6 +150,10 @@ def state_error(
     visits, policy = flow.outflow(occupancy), flow.conditional(occupancy)
     if not np.all(visits >= np.finfo(np.float64).tiny):
         visits = np.maximum(visits, np.finfo(np.float64).tiny)
+    if flow.starts_direct:
+        direct = _direct_error(flow, policy, missing)
+        if direct is not None:
+            return direct, total
     share = float(np.max(missing / visits))
     most = flow.initial.size + math.ceil(64.0 / -math.log(min(flow.discount, 1.0 - 2.0**-20)) if flow.discount else 1)
     mass, later = visits.copy(), visits
@@ -158,6 +163,23 @@ def state_error(
             return 2.0 * share * mass * (1.0 + 2.0**-20), total
         mass += later
     return np.full_like(missing, math.inf), total
+
+
+def _direct_error(
+    flow: Flow, policy: Float64[np.ndarray, " M"], missing: Float64[np.ndarray, " N"]
+) -> Float64[np.ndarray, " N"] | None:
+    """Some x >= 0 with x - gamma K^T x >= missing, checked with its rounding; None if the solve is too rough."""
+    chain = flow.chain(policy)
+    dense = chain if isinstance(chain, np.ndarray) else chain.toarray()
+    matrix, wanted = np.eye(len(dense)) - flow.discount * dense.T, (1.0 + 2.0**-10) * missing
+    try:
+        found = np.maximum(np.linalg.solve(matrix, wanted), 0.0)
+    except np.linalg.LinAlgError:
+        return None
+    inflow = flow.inflow(policy * found[flow.owner])
+    terms = max(_longest_column(flow), int(np.bincount(flow.owner).max())) + 32  # the policy is rounded as well
+    kept = (found - inflow) - gamma_n(terms) * (found + inflow) * _OUTWARD - terms * _SMALLEST
+    return found if np.all(kept >= missing) else None
 
 
 def _fenchel_young(

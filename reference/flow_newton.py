@@ -19,6 +19,11 @@ over to every generator. Elimination of dw leaves
 the dual gradient with other weights. Steps in V keep the domain of f* and minimise the dual along their line; steps in
 w stay inside [0, cap]. Values shifted by a constant cost one bisection, so that every temperature starts with ratios of
 mean about one.
+
+Pairs with few data weigh so little in the system that steps run them into a pole, or their exponential away. On the way
+to `flow.beta` they count as if they had more, by a share that falls with the temperature: weighted centres far from the
+boundary are easy to reach, and a path of weights leads from them to any other (B. Jansen, C. Roos, T. Terlaky and J.-P.
+Vial, Primal-dual target-following algorithms for linear programming, Annals of Operations Research 62, 1996).
 """
 
 import math
@@ -64,9 +69,10 @@ def minimise_dual(flow: Flow, max_iterations: int) -> Iterate:
 
 def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate:
     divergence, cap = flow.divergence, flow.divergence.largest_ratio
-    beta = max(flow.beta, float(np.ptp(flow.rewards)))
+    warmest = beta = max(flow.beta, float(np.ptp(flow.rewards)))
+    law = _levelled(flow, beta, warmest)
     deviation = np.zeros(flow.initial.size)
-    offset = _centred(flow, beta, 0.0, deviation)
+    offset = _centred(flow, law, beta, 0.0, deviation)
     y = _arguments(flow, beta, offset, deviation)
     ratio = np.clip(np.asarray(divergence.ratio(y)), _TINY, cap * (1.0 - UNIT_ROUNDOFF))
     best, decrement, iteration = math.inf, math.inf, 0
@@ -74,17 +80,17 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     while iteration < max_iterations:
         iteration += 1
         implied = np.asarray(divergence.ratio(y))
-        gradient = flow.residual(flow.law * implied)
+        gradient = flow.residual(law * implied)
         slope = _secant(flow, ratio, implied, y)
         tolerance = min(0.1, max(1e-7, 0.1 * math.sqrt(decrement)))
-        step = system.solve(flow.law * slope / beta, -gradient, tolerance)
+        step = system.solve(law * slope / beta, -gradient, tolerance)
         change = flow.forward(step) / beta
         decrement = -float(gradient @ step) / beta
         if not np.isfinite(decrement):
             break
         decrement = max(decrement, 0.0)
         ratio_step = (implied - ratio) + slope * change
-        length = _line_minimum(flow, y, change, float(flow.initial @ step) / beta, decrement)
+        length = _line_minimum(flow, law, y, change, float(flow.initial @ step) / beta, decrement)
         deviation = deviation + length * step
         room = _within(ratio, ratio_step, cap)
         ratio = np.maximum(ratio + room * ratio_step, 0.0)
@@ -94,8 +100,10 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
             break
         if beta > flow.beta:
             if decrement < _NEAR:
-                beta = max(flow.beta, _COOLING * beta)
-                offset = _centred(flow, beta, offset, deviation)
+                beta, before = max(flow.beta, _COOLING * beta), law
+                law = _levelled(flow, beta, warmest)
+                ratio = ratio * (before / law)
+                offset = _centred(flow, law, beta, offset, deviation)
                 y = _arguments(flow, beta, offset, deviation)
             continue
         # Quadratic convergence ends in rounding: a decrement that is small and no longer falls is made of it.
@@ -108,6 +116,13 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     offset = _inside(flow, offset, deviation)
     ratio = _projected(flow, system, _arguments(flow, flow.beta, offset, deviation))
     return Iterate(offset, deviation, ratio, iteration, finished, unbounded, system.method)
+
+
+def _levelled(flow: Flow, beta: float, warmest: float) -> Float64[np.ndarray, " M"]:
+    """The data at `beta` on its way down, more where there are few; caps leave no such freedom."""
+    if beta <= flow.beta or flow.divergence.largest_ratio < math.inf:
+        return flow.law
+    return np.maximum(flow.law, math.sqrt(beta / warmest) * float(flow.law.mean()))
 
 
 def _arguments(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> Float64[np.ndarray, " M"]:
@@ -154,7 +169,9 @@ def _within(ratio: np.ndarray, step: np.ndarray, cap: float) -> float:
     return min(1.0, room)
 
 
-def _line_minimum(flow: Flow, y: np.ndarray, change: np.ndarray, linear: float, decrement: float) -> float:
+def _line_minimum(
+    flow: Flow, law: np.ndarray, y: np.ndarray, change: np.ndarray, linear: float, decrement: float
+) -> float:
     """A step length at which the dual has lost half of its slope: it is convex along the line, so signs decide."""
     divergence, longest = flow.divergence, 1.0
     if divergence.supremum < math.inf:
@@ -163,7 +180,7 @@ def _line_minimum(flow: Flow, y: np.ndarray, change: np.ndarray, linear: float, 
         longest = min(1.0, _INSIDE * room)
     length, low, high = longest, 0.0, math.inf
     for _ in range(60):
-        terms = flow.law * np.asarray(divergence.ratio(y + length * change)) * change
+        terms = law * np.asarray(divergence.ratio(y + length * change)) * change
         slope = linear + float(terms.sum())
         rounding = 64.0 * UNIT_ROUNDOFF * (abs(linear) + float(np.abs(terms).sum()))
         if math.isfinite(slope) and (abs(slope) <= max(0.5 * decrement, rounding) or decrement <= _DONE):
@@ -178,7 +195,7 @@ def _line_minimum(flow: Flow, y: np.ndarray, change: np.ndarray, linear: float, 
     return length
 
 
-def _centred(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> float:
+def _centred(flow: Flow, law: np.ndarray, beta: float, offset: float, deviation: np.ndarray) -> float:
     """The offset at which ratios have a mean between 1/2 and 2; bisection on the shift of all arguments."""
     y = flow.td_error(offset, deviation) / beta
     high = float(y.max())
@@ -189,7 +206,7 @@ def _centred(flow: Flow, beta: float, offset: float, deviation: np.ndarray) -> f
         arguments = y - shift
         if not np.all(arguments <= flow.divergence.supremum):
             return math.inf
-        return float(flow.law @ np.asarray(flow.divergence.ratio(arguments)))
+        return float(law @ np.asarray(flow.divergence.ratio(arguments)))
 
     reach = 1.0
     while mean(low) < 0.5 and reach < 1e4:  # data on pairs that cannot be charged are missing from the mean

@@ -28,10 +28,9 @@ from scipy import sparse
 from reference import checks
 from reference.checks import InvalidMDP
 from reference.files import whole_file
+from reference.kernels import Scan, kernels
 from reference.memory import NotEnoughMemory, require_memory
-from reference.rounding import csr_sum_minus_one, sum_minus_one
 
-_BLOCK = 1 << 22  # entries handled at once where a temporary of the size of P would hurt
 _FORMAT = "roer-mdp-1"
 
 
@@ -48,7 +47,10 @@ class MDP:
 
     `n_states`, `n_actions` and `is_sparse` follow from these.
 
-    Arrays are stored as read-only float64. Raises `InvalidMDP`, naming state and action, if anything does not fit.
+    Arrays are stored as read-only float64. Those that are float64 and read-only already (`array.setflags(write=False)`;
+    for CSR its `data`, `indices` and `indptr`) are shared, unless they are views of something writable, as those of
+    SciPy often are (freeze their `base`); all others are copied.
+    Raises `InvalidMDP`, naming state and action, if anything does not fit.
     """
 
     transitions: Float64[np.ndarray, "S A S"] | sparse.csr_array
@@ -76,7 +78,7 @@ class MDP:
             raise InvalidMDP(f"rewards has shape {rewards.shape}: expected (S, A) with at least one state and action.")
         available = checks.as_availability(available, rewards.shape)
         checks.check_rewards(rewards, available)
-        rewards = np.where(available, rewards, 0.0)
+        rewards = rewards if available.all() else np.where(available, rewards, 0.0)
         if initial is None:
             initial = np.full(n_states, 1.0 / n_states)
         else:
@@ -97,16 +99,28 @@ class MDP:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        checks.check_entries(self.matrix, n_actions)
+        if not (self._scan.smallest >= 0.0 and np.isfinite(self._scan.defects).all()):
+            checks.check_entries(self.matrix, n_actions)
         checks.check_rows(self._row_sums_minus_one(), n_states)
         checks.check_scale(rewards, self.discount, self.defects)
 
     def _row_sums_minus_one(self) -> Float64[np.ndarray, "S A"]:
-        """`defects`, but plain float64 at unavailable pairs that carry a row: those enter no result."""
-        if self.available.all():
+        """`defects`, but those of unavailable pairs as well, where they carry a row: that enters no result."""
+        if self.all_available:
             return self.defects
-        sums = self.expected_next(np.ones(self.n_states))
-        return np.where(self.available | (sums == 0.0), self.defects, sums - 1.0)
+        defects = self._scan.defects.reshape(self.rewards.shape)
+        return np.where(self.available | (defects != -1.0), defects, 0.0)
+
+    @cached_property
+    def _scan(self) -> Scan:
+        found = kernels(self.matrix).scan(self.matrix)
+        found.defects.setflags(write=False)
+        return found
+
+    @cached_property
+    def all_available(self) -> bool:
+        """Whether every action is available in every state."""
+        return bool(self.available.all())
 
     @cached_property
     def matrix(self) -> Float64[np.ndarray, "SA S"] | sparse.csr_array:
@@ -118,30 +132,29 @@ class MDP:
     @cached_property
     def defects(self) -> Float64[np.ndarray, "S A"]:
         """Exact row sums minus one, rounded once (`sum_minus_one`); 0 at unavailable pairs."""
-        matrix = self.matrix
-        if isinstance(matrix, np.ndarray):
-            step = max(1, _BLOCK // self.n_states)
-            flat = np.concatenate([sum_minus_one(matrix[i : i + step]) for i in range(0, len(matrix), step)])
-        else:
-            flat = csr_sum_minus_one(matrix)
-        return np.where(self.available, flat.reshape(self.rewards.shape), 0.0)
+        defects = self._scan.defects.reshape(self.rewards.shape)
+        return defects if self.all_available else np.where(self.available, defects, 0.0)
+
+    @cached_property
+    def defect_range(self) -> tuple[float, float]:
+        """The smallest and the largest of the defects of available pairs."""
+        defects = self.defects if self.all_available else self.defects[self.available]
+        return float(defects.min()), float(defects.max())
 
     @cached_property
     def largest_defect(self) -> float:
         """The largest `|defects|`."""
-        return float(np.abs(self.defects).max())
+        return max(map(abs, self.defect_range))
 
     @cached_property
     def largest_reward(self) -> float:
         """The largest `|rewards|`."""
-        return float(np.abs(self.rewards).max())
+        return max(float(self.rewards.max()), -float(self.rewards.min()))
 
     @cached_property
     def row_entries(self) -> int:
         """The largest number of nonzeros in a row of `P`: what rounds in the dot products of a backup."""
-        if isinstance(self.matrix, np.ndarray):
-            return int(np.count_nonzero(self.matrix, axis=1).max())
-        return int(np.diff(self.matrix.indptr).max())
+        return self._scan.row_entries
 
     @cached_property
     def column_entries(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["NotEnoughMemory", "available_memory", "require_memory"]
 
-_GIB = 2.0**30
+GIB = 2.0**30
 
 
 class NotEnoughMemory(MemoryError, ValueError):
@@ -25,7 +25,7 @@ def require_memory(needed: float, what: str, remedy: str) -> None:
     room = available_memory()
     if room is not None and needed > room:
         raise NotEnoughMemory(
-            f"{what} needs about {needed / _GIB:.3g} GiB of memory, and {room / _GIB:.3g} GiB are available: "
+            f"{what} needs about {needed / GIB:.3g} GiB of memory, and {room / GIB:.3g} GiB are available: "
             f"nothing was allocated. {remedy}"
         )
 

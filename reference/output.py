@@ -1,11 +1,13 @@
 """How the command line answers: tables or JSON on standard output, figures in files that appear whole or not at all."""
 
+import contextlib
 import json
 import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,27 @@ import numpy as np
 
 from reference import show
 
-__all__ = ["check_plot", "page_width", "report", "write_plot"]
+__all__ = ["check_plot", "page_width", "report", "waiting", "write_plot"]
+
+_PATIENCE = 0.5  # seconds after which a terminal is told what takes so long
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """While the block runs, say on a terminal's standard error what is being done and for how long."""
+    progress = _spinner()
+    if progress is None:
+        yield
+        return
+    progress.add_task(what)
+    begin = threading.Timer(_PATIENCE, progress.start)
+    begin.start()
+    try:
+        yield
+    finally:
+        begin.cancel()
+        begin.join()
+        progress.stop()
 
 
 def report(
@@ -35,6 +57,20 @@ def report(
         console.print(panel.to_rich())
 
 
+def _spinner() -> Any:
+    """A line with a clock on standard error; None where that is no terminal or rich is not installed."""
+    try:
+        console, bars = show.require("rich.console").Console(stderr=True), show.require("rich.progress")
+    except ModuleNotFoundError:
+        return None
+    if not console.is_terminal:
+        return None
+    return bars.Progress(
+        bars.SpinnerColumn(), bars.TextColumn("{task.description}", markup=False), bars.TimeElapsedColumn(),
+        console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
+
+
 def page_width() -> int:
     """Characters of a line: those of the terminal, and of a page where output goes to a file."""
     return shutil.get_terminal_size((show.WIDTH, 24)).columns
@@ -46,7 +82,7 @@ def plain(value: Any) -> Any:
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None

@@ -20,6 +20,7 @@ With the TD errors of single transitions inside f*, as sampled methods have them
 
 import dataclasses
 import math
+from importlib import import_module
 
 import numpy as np
 from jaxtyping import Float64
@@ -85,6 +86,9 @@ class RegularizedOccupancy:
             f"value {self.dual:.6g}, gap <= {self.gap:.1e}, flow residual <= {self.flow_residual:.1e}, {ending}, "
             f"{self.method}, {self.iterations} iterations)"
         )
+
+    def _repr_html_(self) -> str:
+        return import_module("reference.show").to_html(self)
 
 
 def regularized_occupancy(

@@ -5,7 +5,7 @@ T. Ogita and S. Oishi, *Accurate floating-point summation I*, SIAM J. Sci. Compu
 """
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 from scipy import sparse
 
 UNIT_ROUNDOFF = 2.0**-53
@@ -35,16 +35,28 @@ def sum_minus_one(rows: Float64[np.ndarray, "N M"]) -> Float64[np.ndarray, " N"]
     Each entry is split without error into a multiple of `2**-52` and a rest of at most `2**-53` (Rump, Ogita and
     Oishi 2008, *ExtractVector*). Partial sums of the multiples stay below two, hence are exact in every order.
     """
-    high = (rows + 1.0) - 1.0
-    return (high.sum(axis=1) - 1.0) + (rows - high).sum(axis=1)
+    ones = np.ones(rows.shape[1])
+    high = rows + 1.0
+    high -= 1.0
+    sums = high @ ones
+    np.subtract(rows, high, out=high)
+    return (sums - 1.0) + high @ ones
 
 
 def csr_sum_minus_one(matrix: sparse.csr_array) -> Float64[np.ndarray, " N"]:
     """`sum_minus_one` for the rows of a CSR matrix."""
-    high = (matrix.data + 1.0) - 1.0
-    rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
+    return segment_sums_minus_one(matrix.data, matrix.indptr)
+
+
+def segment_sums_minus_one(data: Float64[np.ndarray, " K"], indptr: Int[np.ndarray, " M"]) -> Float64[np.ndarray, " N"]:
+    """`sum_minus_one` for the segments `data[indptr[i]:indptr[i + 1]]`."""
+    one, columns = np.ones(1), np.zeros(len(data), dtype=indptr.dtype)
 
     def sums(entries: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " N"]:
-        return np.bincount(rows, entries, minlength=len(matrix.indptr) - 1)
+        return sparse.csr_array((entries, columns, indptr), shape=(len(indptr) - 1, 1)) @ one
 
-    return (sums(high) - 1.0) + sums(matrix.data - high)
+    high = data + 1.0
+    high -= 1.0
+    multiples = sums(high)
+    np.subtract(data, high, out=high)
+    return (multiples - 1.0) + sums(high)

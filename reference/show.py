@@ -7,6 +7,7 @@ arrows whose directions are read off the transitions. Figures are in `reference.
 
 import html
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,25 +17,45 @@ from jaxtyping import Bool, Float64
 
 from reference.conditional import ConditionalSolution
 from reference.mdp import MDP
+from reference.regularized import RegularizedOccupancy
 from reference.solution import Solution
+from reference.temperature import Temperature
 from reference.weights import Weights
 
-__all__ = ["Panel", "action_labels", "describe", "occupancy_panels", "policy_cells", "table", "to_html", "to_text"]
+__all__ = [
+    "Panel",
+    "action_labels",
+    "describe",
+    "grid_of_values",
+    "grid_panel",
+    "occupancy_panels",
+    "policy_cells",
+    "table",
+    "to_html",
+    "to_text",
+]
+
+Describable = MDP | Solution | RegularizedOccupancy | Temperature | Weights
 
 LIMIT = 20  # rows of a table before it is cut, with a note that says so
 WIDTH = 100  # characters of a line, where no terminal says otherwise
+LEGEND = "· no choice matters   + more than two actions tie"
 _ARROWS = {(-1, 0): "↑", (1, 0): "↓", (0, -1): "←", (0, 1): "→"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A titled table of strings: with `columns` a table, without a grid; `facts` is a name and a text per row."""
+    """A titled table of strings: with `columns` a table, without a grid; `facts` is a name and a text per row.
+
+    `heat`, numbers from 0 to 1 in the shape of a grid's `rows`, colors its cells from dark blue to yellow.
+    """
 
     title: str
     rows: Sequence[Sequence[str]]
     columns: Sequence[str] = ()
     notes: Sequence[str] = ()
     facts: bool = False
+    heat: Sequence[Sequence[float]] = ()
 
     @property
     def width(self) -> int:
@@ -59,7 +80,14 @@ class Panel:
     def to_html(self) -> str:
         """A plain `<table>`."""
         align = "left" if self.facts else "right"
-        cells = ["".join(f"<td style='text-align:{align}'>{html.escape(c)}</td>" for c in row) for row in self.rows]
+        heat = self.heat or [[math.nan] * len(row) for row in self.rows]
+        cells = [
+            "".join(
+                f"<td style='text-align:{align}{_css(shade)}'>{html.escape(cell)}</td>"
+                for cell, shade in zip(row, shades, strict=True)
+            )
+            for row, shades in zip(self.rows, heat, strict=True)
+        ]
         head = ["".join(f"<th>{html.escape(column)}</th>" for column in self.columns)] if self.columns else []
         rows = "".join(f"<tr>{row}</tr>" for row in head + cells)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
@@ -68,18 +96,57 @@ class Panel:
     def to_rich(self) -> Any:
         """A rich renderable. ModuleNotFoundError, with the line that installs it, if rich is missing."""
         text, box = require("rich.text").Text, require("rich.box")
+        room = (0, 2, 0, 0) if self.facts else (0, int(self.roomy))
         drawn = require("rich.table").Table(
             box=box.SIMPLE_HEAD if self.columns else None if self.facts else box.SQUARE,
             show_header=bool(self.columns), show_lines=not (self.columns or self.facts),
-            padding=(0, 2, 0, 0) if self.facts else (0, int(self.roomy)),
+            padding=0 if self.heat else room,
         )  # fmt: skip
         justify = "left" if self.facts else "right" if self.columns else "center"
         for name in self.columns or [""] * max((len(row) for row in self.rows), default=0):
             drawn.add_column(name, justify=justify, no_wrap=not self.facts)
-        for row in self.rows:
-            drawn.add_row(*map(text, row))
+        if self.heat:
+            padded = require("rich.padding").Padding  # the only renderable that colors a cell up to its rules
+            for row, shades in zip(self.rows, self.heat, strict=True):
+                colored = zip(row, map(_rich_style, shades), strict=True)
+                drawn.add_row(*(padded(text(cell, justify="center"), room, style=style) for cell, style in colored))
+        else:
+            for row in self.rows:
+                drawn.add_row(*map(text, row))
         notes = [text(note, style="dim") for note in self.notes]
         return require("rich.console").Group(text(self.title, style="bold"), drawn, *notes)
+
+
+_COLDEST, _MIDDLE, _HOTTEST = (0, 34, 78), (124, 123, 120), (254, 232, 56)  # readable without telling red from green
+_BRIGHT = 0.55  # heat from which black is easier to read than white
+
+
+def _color(heat: float) -> tuple[int, int, int]:
+    low, high, share = (_COLDEST, _MIDDLE, 2.0 * heat) if heat < 0.5 else (_MIDDLE, _HOTTEST, 2.0 * heat - 1.0)
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
+    return red, green, blue
+
+
+def _ink(heat: float) -> str:
+    return "black" if heat >= _BRIGHT else "white"
+
+
+def _css(heat: float) -> str:
+    return "" if math.isnan(heat) else f";background:rgb{_color(heat)};color:{_ink(heat)}".replace(", ", ",")
+
+
+def _rich_style(heat: float) -> str:
+    return "" if math.isnan(heat) else f"{_ink(heat)} on rgb{_color(heat)}".replace(", ", ",")
+
+
+def heat_of(values: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
+    """Values scaled to [0, 1] for `Panel.heat`; NaN, which is no color, where there is no number."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.full(values.shape, np.nan)
+    low, high = float(values[finite].min()), float(values[finite].max())
+    scaled = (np.where(finite, values, np.nan) / 2.0 - low / 2.0) / ((high / 2.0 - low / 2.0) or 1.0)
+    return scaled if high > low else np.full(values.shape, np.nan)
 
 
 def require(module: str) -> Any:
@@ -91,6 +158,11 @@ def require(module: str) -> Any:
         raise ModuleNotFoundError(f'{missing}: pip install "roer[show]"') from error
 
 
+def axes_or_new(ax: Any) -> Any:
+    """`ax`, or new Axes where none are given."""
+    return require("matplotlib.pyplot").subplots()[1] if ax is None else ax
+
+
 def describe(
     thing: object,
     mdp: MDP | None = None,
@@ -99,31 +171,38 @@ def describe(
     width: int = WIDTH,
     advantage: np.ndarray | None = None,
 ) -> list[Panel]:
-    """Panels for an `MDP`, a `Solution` (laid out on the grid of `mdp` if it has one) or `Weights`.
+    """Panels for an `MDP`, `Solution`, `RegularizedOccupancy`, `Temperature` or `Weights`.
 
-    `advantage` adds a column to weights. Tables longer than `limit` rows are cut, and numbers lose digits until a line
-    has at most `width` characters. TypeError for anything else.
+    Solutions and occupancies are laid out on the grid of `mdp` if it has one. `advantage` adds a column to weights.
+    Tables longer than `limit` rows are cut, and numbers lose digits until a line has at most `width` characters.
+    TypeError for anything else.
     """
     if isinstance(thing, Weights):
         return _weights(thing, mdp, limit, advantage)
+    if isinstance(thing, Temperature):
+        return [_temperature(thing), *_weights(thing.weights, mdp, limit, advantage)]
     if isinstance(thing, Solution):
         return _solution(thing, mdp, limit, width)
+    if isinstance(thing, RegularizedOccupancy):
+        return _regularized(thing, mdp, limit, width)
     if isinstance(thing, MDP):
         return _mdp(thing, limit)
-    raise TypeError(f"expected an MDP, a Solution or Weights, saw {type(thing).__name__}")
+    raise TypeError(
+        f"expected an MDP, a Solution, a RegularizedOccupancy, a Temperature or Weights, saw {type(thing).__name__}"
+    )
 
 
-def to_html(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> str:
+def to_html(thing: Describable, mdp: MDP | None = None) -> str:
     """What `_repr_html_` returns."""
     return "".join(panel.to_html() for panel in describe(thing, mdp))
 
 
-def to_text(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> str:
+def to_text(thing: Describable, mdp: MDP | None = None) -> str:
     """Plain text, for terminals without rich."""
     return "\n\n".join(panel.to_text() for panel in describe(thing, mdp))
 
 
-def table(thing: MDP | Solution | Weights, mdp: MDP | None = None) -> Any:
+def table(thing: Describable, mdp: MDP | None = None) -> Any:
     """A rich renderable: `rich.print(table(solution, mdp))`."""
     return require("rich.console").Group(*(panel.to_rich() for panel in describe(thing, mdp)))
 
@@ -161,6 +240,12 @@ def action_labels(mdp: MDP) -> list[str]:
     return labels if len(set(labels)) == len(labels) else [str(action) for action in range(mdp.n_actions)]
 
 
+def pair_labels(mdp: MDP) -> list[str]:
+    """`state action` for each pair, actions as `action_labels` writes them."""
+    actions = action_labels(mdp)
+    return [f"{state} {action}" for state in range(mdp.n_states) for action in actions]
+
+
 def indifferent(mdp: MDP) -> Bool[np.ndarray, " S"]:
     """States in which no choice matters: every available action has the same reward and the same successors."""
     same = np.ones(mdp.n_states, dtype=np.bool_)
@@ -183,10 +268,15 @@ def policy_cells(mdp: MDP, policy: Float64[np.ndarray, "S A"]) -> list[str]:
     return cells
 
 
-def _grid(mdp: MDP, cells: Sequence[str], title: str, notes: Sequence[str] = ()) -> Panel:
+def grid_panel(
+    mdp: MDP, cells: Sequence[str], title: str, notes: Sequence[str] = (), values: np.ndarray | None = None
+) -> Panel:
+    """Cells of a grid, colored by `values` `(S,)` if there are any."""
     assert mdp.grid is not None
     rows, columns = mdp.grid
-    return Panel(title, [list(cells[row * columns : (row + 1) * columns]) for row in range(rows)], notes=notes)
+    heat = [] if values is None else heat_of(values[: rows * columns]).reshape(rows, columns).tolist()
+    shown = [list(cells[row * columns : (row + 1) * columns]) for row in range(rows)]
+    return Panel(title, shown, notes=notes, heat=heat)
 
 
 def _fitting(build: Callable[[int], Panel], width: int) -> Panel:
@@ -198,20 +288,21 @@ def _fitting(build: Callable[[int], Panel], width: int) -> Panel:
     return panel
 
 
-def _grid_of_values(mdp: MDP, values: Float64[np.ndarray, " S"], title: str, width: int) -> Panel:
-    """The grid, and a note on states that are not among its cells."""
+def grid_of_values(mdp: MDP, values: Float64[np.ndarray, " S"], title: str, width: int = WIDTH) -> Panel:
+    """The grid, colored by the values, and a note on states that are not among its cells."""
     assert mdp.grid is not None
     cells = mdp.grid[0] * mdp.grid[1]
     others = ", ".join(f"{state}: {number(values[state])}" for state in range(cells, mdp.n_states))
     notes = [f"states that are not cells: {others}"] if others else []
-    return _fitting(lambda digits: _grid(mdp, [number(v, digits) for v in values[:cells]], title, notes), width)
+    return _fitting(
+        lambda digits: grid_panel(mdp, [number(v, digits) for v in values[:cells]], title, notes, values), width
+    )
 
 
 def _solution(solution: Solution, mdp: MDP | None, limit: int, width: int) -> list[Panel]:
     if mdp is not None and mdp.grid is not None:
-        legend = ["· no choice matters   + more than two actions tie"]
-        policy = _grid(mdp, policy_cells(mdp, solution.policy), "policy", legend)
-        return [policy, _grid_of_values(mdp, solution.values, "values", width)]
+        policy = grid_panel(mdp, policy_cells(mdp, solution.policy), "policy", [LEGEND], solution.values)
+        return [policy, grid_of_values(mdp, solution.values, "values", width)]
     labels = action_labels(mdp) if mdp is not None else [str(action) for action in range(solution.q.shape[1])]
     ratio = solution.ratio if isinstance(solution, ConditionalSolution) else None
     shown = range(min(limit, len(solution.values)))
@@ -268,13 +359,48 @@ def _weights(weights: Weights, mdp: MDP | None, limit: int, advantage: np.ndarra
     return [Panel("optimal weights", facts, facts=True), Panel("entries", rows, columns, notes)]
 
 
+def _temperature(found: Temperature) -> Panel:
+    facts = [
+        ["target", f"{found.signal} {number(found.target, 10)}"],
+        ["achieved", f"{number(found.achieved, 10)}  ± {found.achieved_error:.1e}"],
+        ["beta", f"{number(found.beta, 12)}  relative error ≤ {found.relative_error:.1e}"],
+    ]
+    return Panel("temperature", facts, facts=True)
+
+
+def _regularized(solved: RegularizedOccupancy, mdp: MDP | None, limit: int, width: int) -> list[Panel]:
+    facts = [
+        ["divergence", repr(solved.divergence)],
+        ["beta", number(solved.beta)],
+        ["optimum", f"{number(solved.dual, 10)}, or less by up to {solved.gap:.1e} (rounding included)"],
+        ["flow residual", f"{solved.flow_residual:.1e}"],
+        ["largest ratio", number(float(np.nanmax(solved.ratio)))],
+    ]
+    panels = [Panel("regularised occupancy", facts, facts=True)]
+    if mdp is not None and mdp.grid is not None:
+        visits = solved.occupancy.sum(axis=1)
+        panels.append(grid_panel(mdp, policy_cells(mdp, solved.policy), "policy", [LEGEND], visits))
+        panels.append(grid_of_values(mdp, visits, "occupancy of states", width))
+    actions = solved.occupancy.shape[1]
+    labels = action_labels(mdp) if mdp is not None else [str(action) for action in range(actions)]
+    data = int(np.count_nonzero(solved.behavior))
+    order = np.argsort(-solved.occupancy.ravel(), kind="stable")[: min(limit, data)]
+    rows = [
+        [str(pair // actions), labels[pair % actions], *(number(x.ravel()[pair]) for x in
+         (solved.behavior, solved.td_error, solved.ratio, solved.occupancy))]
+        for pair in map(int, order)
+    ]  # fmt: skip
+    columns = ["state", "action", "behavior D", "td error δ", "ratio w", "d = w D"]
+    return [*panels, Panel("pairs", rows, columns, _cut(data, limit, "pairs with data", ", most frequent first"))]
+
+
 def occupancy_panels(
     mdp: MDP, occupancy: Float64[np.ndarray, "S A"], limit: int = LIMIT, width: int = WIDTH
 ) -> list[Panel]:
     """State occupancies on the grid, and the pairs met most often."""
     panels = []
     if mdp.grid is not None:
-        panels.append(_grid_of_values(mdp, occupancy.sum(axis=1), "occupancy of states", width))
+        panels.append(grid_of_values(mdp, occupancy.sum(axis=1), "occupancy of states", width))
     labels, met = action_labels(mdp), int(np.count_nonzero(occupancy))
     order = np.argsort(-occupancy.ravel(), kind="stable")[: min(limit, met)]
     pairs = [(int(pair) // mdp.n_actions, int(pair) % mdp.n_actions) for pair in order]

@@ -34,7 +34,8 @@ class Solution:
     * `policy` `(S, A)`: probabilities of actions.
     * `error_bound`: a true bound on `max |values - exact values|` for the floats of the MDP, rounding included. It
       comes from one independent pass over the model (`reference.certify`), never from the solver's own stopping test.
-    * `status`: how the run ended; `iterations`: how many steps it took; `solver`: which solver ran.
+    * `status`: how the run ended; `iterations`: how many steps it took; `solver`: which solver ran; `reason`: why that
+      one, where it was chosen for the caller, or what else there is to say about the run.
     * `offset`, `deviation` `(S,)`: the same values before they were rounded to one float each, `offset + deviation`.
       For discounts near one their common part is large: differences of `values` carry its rounding, differences of
       `deviation` do not, and neither does what is certified from the two (`reference.certificate.certify`).
@@ -49,6 +50,7 @@ class Solution:
     solver: str = ""
     offset: float = 0.0
     deviation: Float64[np.ndarray, " S"] | None = None
+    reason: str = ""
 
     @property
     def converged(self) -> bool:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from reference import library
+from reference import library, planning
 from reference.interop.storm import read_prism
 from reference.interop.umb import read_umb, write_umb
 from reference.mdp import MDP
@@ -116,17 +116,19 @@ def uniform_policy(mdp: MDP) -> Float64[np.ndarray, "S A"]:
 
 
 def load_policy(source: str, mdp: MDP) -> Float64[np.ndarray, "S A"]:
-    """`uniform`, or a file: `.npy` with an array `(S, A)`, or `.json` with such a list under `policy` (or alone).
+    """`uniform`, `optimal`, or a file: `.npy` with an array `(S, A)`, `.json` with such a list alone or under `policy`.
 
     The output of `solve --json` is such a file. ValueError if the file holds no policy; whether it is one of this `mdp`
     is for the solvers to check.
     """
     if source == "uniform":
         return uniform_policy(mdp)
+    if source == "optimal":
+        return planning.solve(mdp).policy
     path = Path(source)
     if path.suffix not in (".npy", ".json"):
         raise ValueError(
-            f"unknown policy {source!r}: expected uniform, a .npy file (S, A), or the .json of solve --json"
+            f"unknown policy {source!r}: expected uniform, optimal, a .npy file (S, A), or the .json of solve --json"
         )
     try:
         if path.suffix == ".npy":

@@ -25,6 +25,7 @@ Sampling using Standardized Weights (1992).
 
 import dataclasses
 import math
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -87,6 +88,9 @@ class Temperature:
             f"Temperature(beta {self.beta:.8g}, relative error <= {self.relative_error:.1e}, {self.signal} "
             f"{self.achieved:.8g}, target {self.target:.8g}, {self.weights.divergence!r})"
         )
+
+    def _repr_html_(self) -> str:
+        return import_module("reference.show").to_html(self)
 
 
 def beta_for_effective_sample_fraction(

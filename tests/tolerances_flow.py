@@ -6,6 +6,7 @@ import numpy as np
 from tolerances import ELEMENTARY, EVALUATION, SMALLEST, Bound
 
 from reference.divergence import Divergence
+from reference.flow import Flow
 from reference.mdp import MDP
 from reference.regularized import RegularizedOccupancy
 from reference.rounding import UNIT_ROUNDOFF, gamma_n
@@ -111,3 +112,16 @@ def linear_program(mdp: MDP) -> Bound:
     return 2.0 * tolerance * mdp.n_states / (
         1.0 - mdp.discount
     ), "feasibility tolerance of HiGHS on each state / (1 - gamma)"
+
+
+def preconditioned(flow: Flow, weights: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, str]:
+    """Rounding of E T^-1 E^T for E = N + 1 m^T (I - A N) / (1 - gamma), both ways, over `scale` in rows and columns.
+
+    |E| <= L = 1/(1 - gamma) + 3/(1 - gamma)^2 in the norm of row sums, what cancels in I - A N included; every term of
+    its at most 33 products rounds `S + 4` times, and the sums over states S times more.
+    """
+    size, margin = scale.size, 1.0 - flow.discount
+    largest = 1.0 / margin + 3.0 / margin**2
+    total = flow.outflow(weights)
+    rounding = 2.0 * gamma_n(2 * 33 * (size + 4) + 4 * size) * largest**2 / float(total.min())
+    return rounding / scale / scale[:, None], "gamma_n (1/(1 - gamma) + 3/(1 - gamma)^2)^2 / min T, over the diagonal"

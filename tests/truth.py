@@ -30,9 +30,11 @@ from reference.conditional import conditional_value
 from reference.divergence import KL, FermiDirac, JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.exact import solve_exactly
+from reference.flow_balls import enclose_flow
 from reference.mdp import MDP
 from reference.occupancy import occupancy_bound, occupancy_measure
-from reference.planning import PolicyIteration, ValueIteration
+from reference.planning import LinearProgram, ModifiedPolicyIteration, PolicyIteration, ValueIteration
+from reference.regularized import regularized_occupancy
 from reference.rounding import UNIT_ROUNDOFF
 from reference.soft import SoftPolicyIteration, SoftValueIteration
 from reference.weights import optimal_weights
@@ -40,6 +42,9 @@ from reference.weights import optimal_weights
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.99999)
 GENERATORS = (KL(), JensenShannon(), FermiDirac(2.0), FermiDirac(1.01), FermiDirac(50.0))
 SWEEPS = 300  # of an interrupted value iteration, whose bound must hold as well
+POOLED = ("weights,", "multiplier,", "relaxed", "flow")
+BACKUPS = 10  # of each policy in modified policy iteration
+SHORT = 0.99  # up to here it may back up a policy as often as it likes: what nothing mixes takes 1 / (1 - gamma)
 TOY_TEXT = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "Taxi-v4")
 
 
@@ -125,6 +130,7 @@ def measure(mdp: MDP, seed: int) -> Iterator[Measured]:
     alpha = float(10.0 ** rng.uniform(-2.0, 2.0)) * (mdp.largest_reward or 1.0)
     yield from soft(mdp, policy, alpha)
     yield from weights(mdp, policy, float(10.0 ** rng.uniform(-3.0, 3.0)), seed)
+    yield from flow(mdp, policy, float(10.0 ** rng.uniform(-3.0, 3.0)), seed)
 
 
 def planning(mdp: MDP) -> Iterator[Measured]:
@@ -138,7 +144,12 @@ def planning(mdp: MDP) -> Iterator[Measured]:
         "policy iteration": PolicyIteration(1e-8 * scale),
         "value iteration": ValueIteration(1e-8 * scale, SWEEPS),
         "value iteration, loose": ValueIteration(1e-2 * scale, SWEEPS),
+        "modified policy iteration": ModifiedPolicyIteration(1e-8 * scale, SWEEPS, BACKUPS),
+        "modified policy iteration, loose": ModifiedPolicyIteration(1e-2 * scale, SWEEPS, BACKUPS),
+        "linear program": LinearProgram(1e-8 * scale),
     }
+    if mdp.discount <= SHORT:
+        solvers["modified policy iteration, unlimited"] = ModifiedPolicyIteration(1e-8 * scale)
     for name, solver in solvers.items():
         found = solver.solve(mdp)
         yield against(f"optimal values, {name}", found.values, values, found.error_bound)
@@ -198,6 +209,35 @@ def weights(mdp: MDP, policy: np.ndarray, beta: float, seed: int) -> Iterator[Me
     yield enclosed(f"relaxed dual, {name}", true.value, np.array([found.dual]), found.gap)
 
 
+def flow(mdp: MDP, policy: np.ndarray, beta: float, seed: int) -> Iterator[Measured]:
+    """The flow problem for data of `policy`, at a temperature of so many ranges of the rewards."""
+    if mdp.n_states > tolerances_exact.ELIMINATION_STATES:
+        return
+    law = occupancy_measure(mdp, policy)
+    law = law / law.sum()
+    scale = float(np.ptp(mdp.rewards[mdp.available])) or mdp.largest_reward or 1.0
+    divergence = GENERATORS[seed % len(GENERATORS)]
+    found = regularized_occupancy(mdp, law, beta * scale, divergence, 1e-8 * scale / (1.0 - mdp.discount))
+    name = divergence.name
+    yield from flag("flow solved", found.converged)
+    try:
+        true = enclose_flow(mdp, law, beta * scale, divergence, found.values)
+    except ValueError as error:
+        print(f"not compared, flow problem of seed {seed}: {error}", file=sys.stderr)
+        return
+    yield from flag("optimum in [primal, dual]", found.primal <= true.upper[0] and true.lower[0] <= found.dual)
+    yield enclosed(f"flow dual, {name}", true, np.array([found.dual]), found.gap)
+    yield enclosed(f"flow primal, {name}", true, np.array([found.primal]), found.gap)
+    exact, masses = Exact.of(mdp), fractions(found.occupancy)
+    missing = [(1 - exact.discount) * start - sum(row) for start, row in zip(exact.initial, masses, strict=True)]
+    for state, rows in enumerate(exact.successors):
+        for action, row in enumerate(rows):
+            for successor, p in row.items():
+                missing[successor] += exact.discount * p * masses[state][action]
+    lacks = sum(map(abs, missing), start=Fraction(0))
+    yield Measured(f"flow residual, {name}", lacks, lacks, found.flow_residual, 1.0)
+
+
 def against(quantity: str, values: np.ndarray, exact: list[Fraction], bound: float) -> Measured:
     """A sup-norm error against rationals."""
     error = max(abs(Fraction(float(x)) - y) for x, y in zip(values, exact, strict=True))
@@ -219,7 +259,7 @@ def flag(quantity: str, holds: bool) -> Iterator[Measured]:
 def table(found: dict[str, list[Measured]]) -> str:
     """How many, how many violated, and the distance between bounds and errors."""
     names = ("compared", "violated", "error 0", "median", "95 %", "of rounding")
-    head = f"{'quantity':<46} " + " ".join(f"{name:>11}" for name in names)
+    head = f"{'quantity':<52} " + " ".join(f"{name:>11}" for name in names)
     lines = [head]
     for quantity, measured in found.items():
         ratios = np.array([entry.ratio for entry in measured])
@@ -227,7 +267,7 @@ def table(found: dict[str, list[Measured]]) -> str:
         counts = len(measured), sum(entry.violated for entry in measured), int(np.isinf(ratios).sum())
         distances = median(ratios), quantile(ratios), median(floors)
         cells = [f"{count:>11}" for count in counts] + [f"{distance:>11.3g}" for distance in distances]
-        lines.append(f"{quantity:<46} " + " ".join(cells))
+        lines.append(f"{quantity:<52} " + " ".join(cells))
     return "\n".join(lines)
 
 
@@ -245,7 +285,7 @@ def families(found: dict[str, list[Measured]]) -> dict[str, list[Measured]]:
     """The quantities without the generator they belong to, properties left out."""
     merged: dict[str, list[Measured]] = defaultdict(list)
     for quantity, measured in found.items():
-        name = quantity.partition(",")[0] if quantity.split()[0] in ("weights,", "multiplier,", "relaxed") else quantity
+        name = quantity.partition(",")[0] if quantity.split()[0] in POOLED else quantity
         merged[name] += [entry for entry in measured if entry.size > 0.0 or entry.bound > 0.0]
     return {name: entries for name, entries in merged.items() if entries}
 

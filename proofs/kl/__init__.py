@@ -9,12 +9,14 @@ Where a claim is::
     occupancy   KL-05, KL-06   the flow constraint that the problem relaxes
     td_error    KL-07          the TD error in the place of the advantage
     multiplier  KL-08          the multiplier, which KL alone can drop
+    priority    KL-09          which priorities are optimal for some regulariser
+    limits      KL-10, KL-11   small and large beta, and continuous laws
 
 Importing the package enters them all.
 """
 
 from __future__ import annotations
 
-from proofs.kl import multiplier, occupancy, optimum, problem, td_error
+from proofs.kl import limits, multiplier, occupancy, optimum, priority, problem, td_error
 
-__all__ = ["multiplier", "occupancy", "optimum", "problem", "td_error"]
+__all__ = ["limits", "multiplier", "occupancy", "optimum", "priority", "problem", "td_error"]

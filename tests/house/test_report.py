@@ -277,6 +277,33 @@ def test_a_cell_in_which_every_test_was_skipped_is_broken(run):
     assert "not one test passed" in text
 
 
+def test_a_cell_whose_program_the_machine_lacks_did_not_run(run, monkeypatch):
+    """It is neither passed nor broken; where a complete matrix was promised, it fails."""
+    reason = "not run: this machine has no Chromium"
+    for promised, expected in ((None, 0), ("true", 1)):
+        good_cell(run.source, "py311-deep-f64")
+        leave_status(run.source, "py312-browser")
+        leave_junit(run.source, "py312-browser", *((name, "skipped", reason, []) for name in ("test_a", "test_b")))
+        leave_session(run.source, ["py311-deep-f64", "py312-browser"])
+        if promised:
+            monkeypatch.setenv("CI", promised)
+        status, printed, text = run()
+        assert status == expected
+        assert "NOT RUN: a program is missing" in text
+        assert reason in text
+        assert printed.splitlines()[-1] == f"1 passed, {expected} failed, {1 - expected} skipped"
+
+
+def test_a_program_that_is_missing_excuses_no_other_skipped_test(run):
+    leave_status(run.source, "py312-browser")
+    reasons = ("not run: this machine has no Chromium", "needs JAX")
+    leave_junit(run.source, "py312-browser", *((f"test_{r[-1]}", "skipped", r, []) for r in reasons))
+    leave_session(run.source, ["py312-browser"])
+    status, _, text = run()
+    assert status == 1
+    assert "not one test passed" in text
+
+
 def test_exit_code_and_file_must_agree(run):
     leave_status(run.source, "py311-deep-f64", exit_code=3)
     leave_junit(run.source, "py311-deep-f64", ("test_weights", "passed", "", [row()]))

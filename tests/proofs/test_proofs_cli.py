@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import html.parser
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
 from proofs import __main__ as command
-from proofs import ledger
+from proofs import figures, ledger
 from proofs.claim import claim
 from proofs.evidence import Case
 from proofs.verdict import TRUE
@@ -85,7 +87,7 @@ class _Links(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.links += [value for name, value in attrs if name in ("src", "href", "srcset") and value]
-        if tag not in ("meta", "link", "br"):
+        if tag not in ("meta", "link", "br", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -98,7 +100,7 @@ def test_html_stands_alone_and_escapes(capsys, broken, tmp_path, row):
     text = target.read_text(encoding="utf-8")
     page = _Links()
     page.feed(text)
-    external = [link for link in page.links if not link.startswith("data:")]
+    external = [link for link in page.links if not link.startswith(("data:", "#"))]
     row.exact(
         "proofs-cli", "html requests", not external and "url(" not in text and "@import" not in text, str(external)
     )
@@ -107,6 +109,37 @@ def test_html_stands_alone_and_escapes(capsys, broken, tmp_path, row):
     row.exact(
         "proofs-cli", "html status", status == 1 and out == "" and f"wrote {target}" in err, f"{status} {out} {err}"
     )
+
+
+def test_every_chapter_opens_with_a_figure_that_carries_its_own_data(row):
+    for chapter in ledger.CHAPTERS:
+        identifier = figures.CHAPTERS.get(chapter, "")
+        opens = identifier.startswith(chapter) and figures.figure(identifier) is not None
+        row.exact(
+            "proofs-cli", "figure of a chapter", opens, f"chapter {chapter} opens with {identifier or 'no figure'}"
+        )
+    for identifier, picture in figures.figures().items():
+        row.exact("proofs-cli", "figure of a claim", ledger.find(identifier).id == identifier, f"no claim {identifier}")
+        address = figures.svg(identifier)
+        drawing = base64.b64decode(address.removeprefix("data:image/svg+xml;base64,"))
+        tree = ElementTree.fromstring(drawing)
+        curves = [node for node in tree.iter() if node.get("id", "").startswith(("line2d", "PathCollection", "patch"))]
+        row.exact("proofs-cli", "figure drawn", len(curves) > 2 and len(picture.caption) > 40, f"{identifier} is empty")
+        linked = [value for node in tree.iter() for name, value in node.attrib.items() if name.endswith("href")]
+        alone = all(value.startswith("#") for value in linked)
+        row.exact("proofs-cli", "figure asks for nothing", alone, f"{identifier} refers to {linked}")
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
+def test_show_draws_the_figure_of_a_claim(capsys, tmp_path, suffix, row):
+    target = tmp_path / f"figure{suffix}"
+    status, out, err = run(capsys, "--quiet", "show", "GUM-03", "--figure", str(target))
+    starts = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[suffix]
+    drawn = status == 0 and target.read_bytes().startswith(starts) and f"wrote {target}" in err
+    row.exact("proofs-cli", "figure file", drawn and "Figure" in out, f"{status} {err}")
+    again = tmp_path / f"again{suffix}"
+    run(capsys, "--quiet", "show", "GUM-03", "--figure", str(again))
+    row.exact("proofs-cli", "figure twice", target.read_bytes() == again.read_bytes(), "the same figure, another file")
 
 
 def test_a_disagreement_is_told_and_fails(capsys, broken, row):
@@ -128,12 +161,15 @@ def test_show_is_a_page_that_can_be_followed(capsys, row):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "JS-55"), "there is no claim 'JS-55'; the nearest ids are JS-05"),
-        (("--only", "XYZ"), "the ledger has KL-01 to KL-08"),
-        (("--only", "JS5"), "the nearest ids are JS-05"),
+        (("show", "JS-55"), "there is no claim 'JS-55'; the nearest ids are JS-"),
+        (("--only", "XYZ"), "the ledger has KL-01 to KL-11"),
+        (("--only", "JS5"), "the nearest ids are JS-"),
         (("--only", ""), "no claim's id is or begins with ''"),
         (("--source", "007"), "there is no source '007'; expected one of 000"),
         (("--only", "GUM", "--source", "000"), "no claim among GUM judges source 000"),
+        (("show", "KL-01", "--figure", "a.svg"), "KL-01 has no figure; these have one: "),
+        (("show", "GUM-03", "--figure", "a.gif"), "expected a name that ends in .svg, .png, .pdf"),
+        (("show", "GUM-03", "--figure", "no/such/a.svg"), "does not exist; create it first"),
         (("--output", "/"), "is a directory; name a file"),
         (("--output", "no/such/folder/ledger.md"), "does not exist; create it first"),
     ],

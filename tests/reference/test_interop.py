@@ -72,6 +72,7 @@ def test_both_forms_of_quantecon_arrive(row, drawn: Drawn, random):
         arrives(row, "QuantEcon, pairs", mdp, again, actions=used_actions(mdp))
 
 
+@pytest.mark.interop
 @few
 @given(mdps(discounts=(0.0, 0.5, 0.9, 0.99)))
 def test_quantecon_s_own_class_there_and_back(row, drawn: Drawn):
@@ -85,6 +86,7 @@ def test_quantecon_s_own_class_there_and_back(row, drawn: Drawn):
                 actions=used_actions(mdp), ignore=("grid",))  # fmt: skip
 
 
+@pytest.mark.interop
 def test_quantecon_shares_arrays_and_finds_an_optimal_policy(row):
     pytest.importorskip("quantecon", reason="not run: quantecon is not installed")
     mdp = library.garnet(6, 3, 2, 0, 0.9)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from strategies import Drawn, few, mdps
 
+from reference import checks
 from reference.mdp import MDP, InvalidMDP
 from reference.rounding import admissible_defect, csr_sum_minus_one, gamma_n, sum_minus_one
 
@@ -285,6 +286,56 @@ def test_data_are_copied_and_frozen():
             (mdp.transitions.data if mdp.is_sparse else mdp.transitions)[0] = 2.0
         with pytest.raises(AttributeError):
             mdp.discount = 0.5
+
+
+def parts(transitions) -> list[np.ndarray]:
+    dense = isinstance(transitions, np.ndarray)
+    return [transitions] if dense else [transitions.data, transitions.indices, transitions.indptr]
+
+
+def shared(one, two) -> bool:
+    return all(np.shares_memory(a, b) for a, b in zip(parts(one), parts(two), strict=True))
+
+
+def test_what_nobody_can_write_to_is_shared_and_nothing_else():
+    for given_data in (valid(), as_csr(valid())):
+        transitions = given_data["transitions"]
+        if sparse.issparse(transitions):
+            arrays = [np.array(part) for part in parts(transitions)]
+            transitions = sparse.csr_array(tuple(arrays), shape=transitions.shape)  # its parts may be views of these
+        else:
+            arrays = parts(transitions)
+        given_data["transitions"] = transitions
+        assert not any(
+            np.shares_memory(a, b) for a, b in zip(arrays, parts(MDP(**given_data).transitions), strict=True)
+        )
+        for part in parts(transitions):
+            view = part[:]
+            view.setflags(write=False)  # while the array behind it can still be written to
+            assert not checks.frozen(view)
+        for array in [*arrays, *parts(transitions), given_data["rewards"]]:
+            array.setflags(write=False)
+        mdp = MDP(**given_data)
+        assert shared(mdp.transitions, transitions)
+        assert mdp.transitions is not transitions or not mdp.is_sparse
+        assert np.shares_memory(mdp.rewards, given_data["rewards"])
+        assert shared(mdp.with_discount(0.5).transitions, mdp.transitions)
+
+
+def test_what_is_no_float64_or_not_canonical_is_converted_and_left_alone():
+    disordered = sparse.csr_array(([0.5, 0.5, 1.0], [1, 0, 0], [0, 2, 3]), shape=(2, 2))
+    whole = sparse.csr_array(np.array([[1, 0], [0, 1]]))
+    for matrix in (disordered, whole):
+        before = [part.copy() for part in parts(matrix)]
+        for part in parts(matrix):
+            (part if part.base is None else part.base).setflags(write=False)
+            part.setflags(write=False)
+        mdp = MDP(matrix, np.zeros((2, 1)), 0.9)
+        assert mdp.transitions.has_canonical_format
+        assert mdp.transitions.dtype == np.float64
+        np.testing.assert_array_equal(mdp.transitions.toarray(), matrix.toarray())
+        for old, new in zip(before, parts(matrix), strict=True):
+            np.testing.assert_array_equal(old, new)
 
 
 def test_duplicate_csr_entries_are_added_up():

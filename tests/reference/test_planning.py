@@ -340,7 +340,7 @@ def test_iteration_limits_are_reported():
 def test_solve_says_which_solver_ran():
     small, large = gridworld(10, 10, 0.9), garnet(1001, 2, 3, 0, 0.9, sparse_rows=True)
     assert solve(small).solver == "policy iteration"
-    assert solve(large).solver == "value iteration"
+    assert solve(large).solver == "modified policy iteration"
     assert solve(small, ValueIteration(1e-3)).solver == "value iteration"
     for found in (solve(small), solve(large)):
         assert found.converged

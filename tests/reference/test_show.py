@@ -16,7 +16,9 @@ from reference.library import chain, cliff, garnet, gridworld, named
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
+from reference.regularized import regularized_occupancy
 from reference.sources import uniform_policy
+from reference.temperature import beta_for_effective_sample_fraction
 from reference.weights import optimal_weights
 
 
@@ -157,8 +159,43 @@ def test_rich_tables_hold_the_same_cells():
         assert all(cell in text for row in panel.rows for cell in row)
 
 
+def test_grids_are_colored_by_their_values():
+    """Darkest at the smallest value, brightest at the largest, on a terminal and in HTML; no color without contrast."""
+    mdp = gridworld(2, 3)
+    solution = solve(mdp)
+    for panel in show.describe(solution, mdp):
+        heat = np.ravel(panel.heat)
+        np.testing.assert_array_equal(heat.argmin(), solution.values.argmin())
+        np.testing.assert_array_equal((heat.min(), heat.max()), (0.0, 1.0))
+        assert panel.to_html().count("background:rgb") == mdp.n_states
+    file = io.StringIO()
+    console = pytest.importorskip("rich.console").Console(file=file, force_terminal=True, color_system="truecolor")
+    console.print(show.table(solution, mdp))
+    assert "\x1b[37;48;2;0;34;78m" in file.getvalue()  # white on the darkest blue
+    assert "\x1b[30;48;2;254;232;56m" in file.getvalue()  # black on the brightest yellow
+    assert np.isnan(show.heat_of(np.ones(3))).all()
+    np.testing.assert_array_equal(show.heat_of(np.array([1e308, -1e308, np.inf])), [1.0, 0.0, np.nan])
+
+
+def test_regularised_occupancies_and_temperatures_show_their_certificates():
+    """In a notebook as well: `_repr_html_` holds what the panels hold."""
+    mdp = gridworld(2, 3)
+    law = occupancy_measure(mdp, uniform_policy(mdp))
+    solved = regularized_occupancy(mdp, law / law.sum(), 0.5)
+    titles = [panel.title for panel in show.describe(solved, mdp)]
+    assert titles == ["regularised occupancy", "policy", "occupancy of states", "pairs"]
+    assert f"{solved.dual:.10g}, or less by up to {solved.gap:.1e}" in solved._repr_html_()
+    pairs = show.describe(solved, mdp)[-1]
+    assert [float(row[-1]) for row in pairs.rows] == sorted((float(row[-1]) for row in pairs.rows), reverse=True)
+    found = beta_for_effective_sample_fraction(np.array([0.0, 1.0, 2.0]), np.full(3, 1 / 3), 0.6)
+    text = show.to_text(found)
+    assert f"{found.beta:.12g}" in text
+    assert "effective sample fraction 0.6" in text
+    assert f"{found.beta:.12g}" in found._repr_html_()
+
+
 def test_what_cannot_be_shown_is_named():
-    with pytest.raises(TypeError, match="expected an MDP, a Solution or Weights, saw list"):
+    with pytest.raises(TypeError, match="or Weights, saw list"):
         show.describe([1, 2])
 
 

@@ -44,6 +44,7 @@ def program(tmp_path):
     return path
 
 
+@pytest.mark.interop
 def test_a_prism_program_is_the_mdp_that_it_says(stormpy, program, capfd):
     mdp = read_prism(program, 0.9, "profit", "N=2")
     # Labels in alphabetical order: go, rest.
@@ -57,6 +58,7 @@ def test_a_prism_program_is_the_mdp_that_it_says(stormpy, program, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.interop
 def test_programs_that_storm_refuses_are_one_clear_line(stormpy, program, capfd):
     def refuse(message: str, **options) -> None:
         with pytest.raises(ValueError, match=message) as caught:
@@ -76,6 +78,7 @@ def test_programs_that_storm_refuses_are_one_clear_line(stormpy, program, capfd)
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize(
     "sent",
     [library.garnet(6, 3, 2, 1, 0.5), library.chain(5), library.cliff(3, 5), library.gridworld(2, 3, slip=0.25)],
@@ -92,6 +95,7 @@ def test_storm_reads_ours_and_we_read_storm_s(stormpy, row, tmp_path, sent):
     row.exact("MDP-02", "UMB through Storm", not differs, f"{differs} differ")
 
 
+@pytest.mark.interop
 def test_storm_means_the_same_values(stormpy, row, tmp_path):
     """`R{"reward"}max=? [Cdiscount=gamma]` of Storm is our optimal value, to the accuracy that its rule promises.
 

@@ -292,6 +292,7 @@ def test_writing_is_whole_or_not_at_all_and_repeats_itself(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize("name", ["garnet", "first"])
 def test_umbi_reads_ours_and_we_read_umbi_s(row, tmp_path, name):
     """The reference implementation in Python, on both of its levels; its copy lacks the discount and the grid."""

@@ -14,6 +14,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+_MISSING_PROGRAM = "not run: this machine has no "  # how a test says so when it skips itself
+
 
 class State(enum.Enum):
     """How a cell ended; the value is what the matrix prints."""
@@ -24,6 +26,7 @@ class State(enum.Enum):
     NOT_INSTALLED = "NOT INSTALLED"
     NO_TRACE = "NO TRACE"
     NO_INTERPRETER = "NOT RUN: no interpreter"
+    NO_PROGRAM = "NOT RUN: a program is missing"
     NOT_SELECTED = "NOT RUN: not selected"
 
     @property
@@ -34,10 +37,10 @@ class State(enum.Enum):
     def fails(self, ci: bool) -> bool:
         """Whether the whole run fails because of this cell.
 
-        A machine without some interpreter is a fact about the machine, so it fails only where somebody promised a
-        complete matrix (`ci`). A cell that nobody selected never fails.
+        A machine without some interpreter, or a program such as a browser, is a fact about the machine, so it fails
+        only where somebody promised a complete matrix (`ci`). A cell that nobody selected never fails.
         """
-        if self is State.NO_INTERPRETER:
+        if self in (State.NO_INTERPRETER, State.NO_PROGRAM):
             return ci
         return self not in (State.OK, State.NOT_SELECTED)
 
@@ -153,6 +156,9 @@ def _tested(cell: Cell, exit_code: int, junit: Path) -> Cell:
     if exit_code != 0:
         return dataclasses.replace(cell, state=State.BROKEN, reason=f"no test failed, yet it {_exit_reason(exit_code)}")
     if cell.passed == 0:
+        reasons = list(dict.fromkeys(problem.message for problem in cell.problems))
+        if len(reasons) == 1 and reasons[0].startswith(_MISSING_PROGRAM):
+            return dataclasses.replace(cell, state=State.NO_PROGRAM, reason=reasons[0], skipped=0, problems=(), rows={})
         return dataclasses.replace(cell, state=State.BROKEN, reason="not one test passed")
     return cell
 

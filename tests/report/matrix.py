@@ -27,7 +27,7 @@ class Matrix:
     @property
     def columns(self) -> list[Cell]:
         """The cells that stand beside one another: those that measured something, or would have, had they run."""
-        idle = (State.OK, State.BROKEN, State.NOT_SELECTED)
+        idle = (State.OK, State.BROKEN, State.NOT_SELECTED, State.NO_PROGRAM)
         return [cell for cell in self.cells if cell.rows or (cell.has_tests and cell.state not in idle)]
 
     def keys(self) -> list[Key]:
