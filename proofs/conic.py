@@ -69,6 +69,9 @@ def _penalty(generator: Generator, masses: Any, unknown: Any) -> Any:
     """sum D f(d / D) as a cone-representable expression."""
     import cvxpy
 
+    cone = getattr(generator, "cone", None)
+    if cone is not None:
+        return cvxpy.sum(cvxpy.multiply(masses, cone(unknown / masses)))
     if generator.name == "JS":
         middle = (unknown + masses) / 2
         return cvxpy.sum(cvxpy.rel_entr(unknown, middle) + cvxpy.rel_entr(masses, middle))

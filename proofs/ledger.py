@@ -14,7 +14,11 @@ CHAPTERS: dict[str, str] = {
     "KL": "proofs.kl",
     "ESS": "proofs.ess",
     "JS": "proofs.js",
+    "FD": "proofs.fd",
+    "OCC": "proofs.occ",
     "GUM": "proofs.gum",
+    "PRI": "proofs.pri",
+    "BET": "proofs.bet",
     "SAC": "proofs.sac",
     "RL": "proofs.rl",
 }
@@ -23,7 +27,11 @@ TITLES: dict[str, str] = {
     "KL": "KL-regularised occupancy optimisation",
     "ESS": "Adaptive beta from the effective sample size",
     "JS": "JS-regularised occupancy optimisation",
+    "FD": "f-divergences: conjugates, expansions, caps",
+    "OCC": "The flow-constrained problem and its occupancy ratio",
     "GUM": "Gumbel (ExtremeQ) regression",
+    "PRI": "The multiplicative priority",
+    "BET": "Choosing beta",
     "SAC": "Soft actor-critic",
     "RL": "Course notes on reinforcement learning",
 }

@@ -28,6 +28,27 @@ def gumbel_tail_comment(x: Number, clip: Number, alpha: Number) -> Number:
     return gumbel_loss(clip) + (x - clip) * (exp(clip) - 1)
 
 
+def priority_signal(exponential: Number, cap: Number) -> Number:
+    """What `update_priority` of the public ROER code computes of e^{delta/beta}: clipped to [1, max_clip]."""
+    return min(max(exponential, cap / cap), cap)
+
+
+def update_priority(priorities: Sequence[Number], signals: Sequence[Number], rate: Number) -> list[Number]:
+    """`update_priority` of the public ROER code, scheme "avg", on a batch, without its floor."""
+    total = priorities[0] * signals[0]
+    for p, u in zip(priorities[1:], signals[1:], strict=True):
+        total = total + p * u
+    average = total / len(priorities)
+    return [p * (1 - rate + rate * u / average) for p, u in zip(priorities, signals, strict=True)]
+
+
+def update_priority_with_floor(
+    priorities: Sequence[Number], signals: Sequence[Number], rate: Number, floor: Number
+) -> list[Number]:
+    """The same with the floor that follows in the public ROER code: max(p, min_clip)."""
+    return [max(p, floor) for p in update_priority(priorities, signals, rate)]
+
+
 def gumbel_tail_flat(x: Number, clip: Number, alpha: Number) -> Number:
     """`gumbel_rescale_loss` of the public ROER code beyond the clip: x is replaced by the clip, a constant."""
     return gumbel_loss(clip) + 0 * x
