@@ -3,10 +3,11 @@
 A figure draws the formulas that its claim judges, evaluated by the same code, never a sketch of them. `figure(id)`
 finds one, `svg(id)` draws it for a page and `save(id, path)` into a file. Which module draws what::
 
-    weights    KL-10, KL-09, JS-05, JS-12         weights against advantage, and their concentration
-    losses     GUM-03                             the two minima of the mis-scaled loss
-    dynamics   ESS-03, SAC-17                       recursions that run away beside those that settle
-    gradients  RL-27                            the variance of a policy gradient against its baseline
+    weights    KL-09, KL-10, JS-05, JS-12, FD-01   weights against advantage, and their concentration
+    losses     GUM-03                              the two minima of the mis-scaled loss
+    dynamics   ESS-03, PRI-01, SAC-17              recursions that run away beside those that settle
+    problems   OCC-09, BET-03                      whole problems against their temperature
+    gradients  RL-27                               the variance of a policy gradient against its baseline
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ CHAPTERS: dict[str, str] = {
     "KL": "KL-10",
     "ESS": "ESS-03",
     "JS": "JS-05",
+    "FD": "FD-01",
+    "OCC": "OCC-09",
     "GUM": "GUM-03",
+    "PRI": "PRI-01",
+    "BET": "BET-03",
     "SAC": "SAC-17",
     "RL": "RL-27",
 }
@@ -75,7 +80,7 @@ def drawn(identifier: str, caption: str) -> Callable[[Callable[[Any], None]], Ca
 @functools.cache
 def figures() -> dict[str, Figure]:
     """Every figure, by the id of its claim."""
-    from proofs.figures import dynamics, gradients, losses, weights  # noqa: F401  (importing enters them)
+    from proofs.figures import dynamics, gradients, losses, problems, weights  # noqa: F401  (importing enters them)
 
     return FIGURES
 

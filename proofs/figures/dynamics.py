@@ -10,6 +10,7 @@ from flint import arb, fmpq
 from proofs import balls, literal
 from proofs.figures import drawn
 from proofs.figures.curves import floats
+from proofs.pri import replicator
 from proofs.sac import servo
 
 ETA, RHO, TARGET = fmpq(1, 10), fmpq(1, 20), fmpq(1, 2)
@@ -89,3 +90,23 @@ def sac_17(ax: Any) -> None:
         ax.axhline(*floats([servo.on_target().exp()]), color="grey", linestyle=":", label="entropy on target")
     ax.set(xlabel="update", ylabel="temperature α", yscale="log", xlim=(0, 200))
     ax.legend()
+
+
+@drawn(
+    "PRI-01",
+    "Priorities of three items with signals u = 1, 2, 4, rate 0.1. The published update (solid) is a replicator: one "
+    "item takes everything. The additive average (dashed) goes to w* = u/E u = (3/7, 6/7, 12/7).",
+)
+def pri_01(ax: Any) -> None:
+    """Both recursions from equal priorities."""
+    rate, steps = 0.1, 121
+    for update, style in ((literal.update_priority, "-"), (replicator.additive, "--")):
+        priorities, path = [1.0, 1.0, 1.0], []
+        for _ in range(steps):
+            path.append(priorities)
+            priorities = update(priorities, [1.0, 2.0, 4.0], rate)
+        for item, color in enumerate(("C0", "C1", "C3")):
+            label = f"u = {2**item}" if style == "-" else None
+            ax.plot([p[item] for p in path], style, color=color, label=label)
+    ax.set(xlabel="update", ylabel="priority", xlim=(0, steps - 1))
+    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.74))

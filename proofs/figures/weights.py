@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
-from proofs import conic
+from proofs import conic, generators
 from proofs.arithmetic import sigmoid
 from proofs.divergences import Law, js_ratio, kl_ratio
 from proofs.figures import drawn
@@ -125,4 +125,26 @@ def kl_09(ax: Any) -> None:
     ax.plot(grid, power(0.6), color="C4", label="(1 + δ − ν)₊^0.6")
     ax.plot(grid, np.abs(grid) ** 0.6 / (np.abs(atoms) ** 0.6).mean(), "--", color="C3", label="PER: |δ|^0.6")
     ax.set(xlabel="TD error δ (β = 1)", ylabel="weight", ylim=(0, 4))
+    ax.legend()
+
+
+@drawn(
+    "FD-01",
+    "The ratio (f*)'(y) that each generator asks for. All meet at w = 1 with y = 0; JS, Hellinger and reverse KL have "
+    "a pole, χ² cuts off, Fermi-Dirac (C = 2) levels off at its cap.",
+)
+def fd_01(ax: Any) -> None:
+    """Six generators, each up to its pole."""
+    named = {
+        "KL": (generators.KL, 2.0),
+        "JS": (generators.JS, float(np.log(2.0))),
+        "χ²": (generators.CHI, 2.0),
+        "Hellinger": (generators.HELLINGER, 1.0),
+        "reverse KL": (generators.REVERSE, 1.0),
+        "Fermi-Dirac": (generators.fermi_dirac(fmpq(2)), 2.0),
+    }
+    for label, (generator, end) in named.items():
+        y = np.linspace(-3, end - 1e-3, 160)
+        ax.plot(y, values(generator.ratio, y), label=label)
+    ax.set(xlabel="y = (A/β) − ν, or δ/β", ylabel="ratio w", xlim=(-3, 2), ylim=(0, 5))
     ax.legend()
