@@ -71,13 +71,15 @@ def _report(arguments: argparse.Namespace, mdp: MDP, solution: Solution, **more:
     write_plot(arguments.plot, figures.size_for(mdp), lambda ax: figures.plot_solution(mdp, solution, ax))
     start = float(mdp.initial @ solution.values)
     facts = {
-        **process_facts(arguments, mdp), "solver": solution.solver, "iterations": solution.iterations,
-        "status": solution.status.name, "message": str(solution.status), "error_bound": solution.error_bound,
-        "start_value": start, **more, "values": solution.values, "policy": solution.policy, "q": solution.q,
+        **process_facts(arguments, mdp), "solver": solution.solver, "reason": solution.reason,
+        "iterations": solution.iterations, "status": solution.status.name, "message": str(solution.status),
+        "error_bound": solution.error_bound, "start_value": start, **more, "values": solution.values,
+        "policy": solution.policy, "q": solution.q,
     }  # fmt: skip
     lines = [
         f"{solution.solver}, {solution.iterations} iterations: {solution.status}",
         f"value from the start {start:.10g}, every value within {solution.error_bound:.1e}",
+        *([solution.reason] if solution.reason else []),
     ]
     report(
         f"{arguments.name}: {mdp!r}",

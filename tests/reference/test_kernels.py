@@ -103,6 +103,7 @@ def test_passes_of_numpy(row, data, drawn: Drawn):
         check_passes(row, "NumPy", drawn, mdp, NUMPY, data)
 
 
+@pytest.mark.compiled
 @few
 @given(st.data(), mdps(availability=False))
 def test_passes_when_compiled(row, with_numba, data, drawn: Drawn):
@@ -112,6 +113,7 @@ def test_passes_when_compiled(row, with_numba, data, drawn: Drawn):
         check_passes(row, "compiled", drawn, mdp, passes, data)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("as_sparse", [False, True], ids=["dense", "CSR"])
 def test_solutions_are_the_same_when_compiled(row, with_numba, monkeypatch, as_sparse):
     available = np.random.default_rng(0).random((200, 4)) < 0.7
@@ -180,6 +182,7 @@ def test_which_version_runs(monkeypatch, without_numba):
         kernels(large)
 
 
+@pytest.mark.compiled
 def test_compiled_from_a_size_on(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.delenv("ROER_KERNELS", raising=False)

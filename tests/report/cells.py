@@ -37,12 +37,13 @@ class State(enum.Enum):
     def fails(self, ci: bool) -> bool:
         """Whether the whole run fails because of this cell.
 
-        A machine without some interpreter, or a program such as a browser, is a fact about the machine, so it fails
-        only where somebody promised a complete matrix (`ci`). A cell that nobody selected never fails.
+        A machine without some interpreter is a fact about the machine, so it fails only where somebody promised a
+        complete matrix (`ci`). A program that neither pip nor tox can install, such as a browser, nobody can promise
+        on its behalf: the cell is shown as not run, and fails nothing, no more than one that nobody selected.
         """
-        if self in (State.NO_INTERPRETER, State.NO_PROGRAM):
+        if self is State.NO_INTERPRETER:
             return ci
-        return self not in (State.OK, State.NOT_SELECTED)
+        return self not in (State.OK, State.NO_PROGRAM, State.NOT_SELECTED)
 
 
 @dataclasses.dataclass(frozen=True)
