@@ -55,6 +55,8 @@ def test_temperature_of_a_target_entropy(row, drawn: Drawn, share):
     try:
         found = temperature_for_entropy(mdp, target)
     except InfeasibleEntropy:
+        if most.value - most.error <= target:  # not proved to be below the largest entropy, which may be zero
+            return
         cold = float(mean_entropy(drawn.exact, 2.0**-40 * (mdp.largest_reward or 1.0)))
         reason = "the entropy of best actions that tie, rounded once"
         row("SAC-20", "target refused though reached", max(target - cold, 0.0), tolerances.UNIT_ROUNDOFF, reason)
