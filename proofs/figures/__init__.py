@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 4.6, 3.1
 
 FORMATS = (".svg", ".png", ".pdf")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.grid": True,

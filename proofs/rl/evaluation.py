@@ -6,12 +6,12 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import Process
 from proofs.rl import chains
 from proofs.rl.chains import numbers, show
+from proofs.under_test import processes
 from proofs.verdict import TRUE, true_if
 
 
@@ -78,7 +78,7 @@ def rl_03(case: Case, *, solution: Any = closed_form, row_sum: Any = lambda g: 1
         lasting == chains.add(numbers(1, 1), chains.apply(block, lasting)) and min(lasting) >= 1,
         show(lasting),
     )
-    case.comparison("Q", "reference.evaluation", under_test_processes.policy_values())
+    case.comparison("Q", "reference.evaluation", processes.policy_values())
 
 
 def sweep(matrix: Any, rewards: Any, discount: Any, values: Any) -> chains.Vector:

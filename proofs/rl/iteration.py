@@ -7,12 +7,12 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import Process
 from proofs.rl import chains
 from proofs.rl.chains import HALF, numbers, show
+from proofs.under_test import processes
 from proofs.verdict import THEOREM, TRUE
 
 
@@ -90,7 +90,7 @@ def rl_08(case: Case, *, improve: Any = improved, evaluate: Any = evaluated) -> 
         any(y < x for x, y in zip(before, after, strict=True)),
         f"{start} → {lost}: {show(before)} → {show(after)}",
     )
-    case.comparison("Q", "reference.planning", under_test_processes.optimal_values("PolicyIteration", chains.optimum))
+    case.comparison("Q", "reference.planning", processes.optimal_values("PolicyIteration", chains.optimum))
 
 
 #: Leaving state 0 pays after two steps what staying never makes up for; one sweep does not see that far.
@@ -267,4 +267,4 @@ def rl_34(case: Case, *, rate: Any = lambda g: g, loss: Any = lambda g: 2 * g / 
     case.claimed("Q", "one sweep from a constant error", shrinks(items[0][0], raised))
     case.claimed("Q", "the greedy policy", every((loses(*pair) for pair in pairs), "24 processes"))
     case.claimed("Q", "the greedy policy that attains the bound", loses(TIGHT, numbers(1, -1)))
-    case.comparison("Q", "reference.planning", under_test_processes.optimal_values("ValueIteration", chains.optimum))
+    case.comparison("Q", "reference.planning", processes.optimal_values("ValueIteration", chains.optimum))

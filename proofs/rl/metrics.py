@@ -6,12 +6,12 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import mean
 from proofs.rl import chains
 from proofs.rl.chains import HALF, Matrix, numbers, show
+from proofs.under_test import processes
 from proofs.verdict import TRUE, true_if
 
 #: Stay in state 0 with probability 1/2, in state 1 with 3/4: stationary law (1/3, 2/3). Only state 0 pays, 1.
@@ -180,7 +180,7 @@ def rl_23(
     case.comparison(
         "Q",
         "reference.occupancy",
-        under_test_processes.stationary_law(lambda p, pi: chains.stationary(chains.chain(p, pi))),
+        processes.stationary_law(lambda p, pi: chains.stationary(chains.chain(p, pi))),
         part="stationary law",
     )
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from flint import fmpq
 
-from proofs import under_test_processes
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
 from proofs.exact import Process, mean
 from proofs.rl import chains
 from proofs.rl.chains import HALF, numbers, show
+from proofs.under_test import processes
 from proofs.verdict import FALSE, TRUE
 
 
@@ -196,7 +196,7 @@ def rl_06(case: Case, *, modulus: Any = lambda g: g, norm: Any = chains.sup, oth
         return Answer(True)
 
     case.corrected("P", "‖f^k(v) − v*‖ ≤ γ^k ‖v − v*‖", every(converges(process) for process, _, _ in items))
-    case.comparison("Q", "reference.bellman", under_test_processes.bellman_operator(chains.optimality))
+    case.comparison("Q", "reference.bellman", processes.bellman_operator(chains.optimality))
 
 
 @claim(

@@ -9,13 +9,14 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from proofs import balls, under_test_processes
+from proofs import balls
 from proofs.claim import claim
 from proofs.evidence import Answer, Case
 from proofs.exact import Process
 from proofs.rl import chains, gradients
 from proofs.rl.gradients import ODDS, model, softmax
 from proofs.symbolic import equal, positive, sign, vanishes
+from proofs.under_test import processes
 from proofs.verdict import true_if
 
 
@@ -129,7 +130,7 @@ def rl_24(
     )
     mass = sum(discounted_visits(process, policy), fmpq(0))
     case.corrected("Q", "the mass of ρ is 1/(1−γ)", mass == 1 / (1 - process.discount), f"mass {mass}")
-    case.comparison("Q", "reference.occupancy, (1−γ)ρ", under_test_processes.occupancy())
+    case.comparison("Q", "reference.occupancy, (1−γ)ρ", processes.occupancy())
 
 
 def _short(value: fmpq) -> str:

@@ -14,7 +14,7 @@ from flint import fmpq
 from proofs import balls
 from proofs.evidence import Answer
 from proofs.exact import Process, rational
-from proofs.under_test import _shielded
+from proofs.under_test.data import shielded
 
 
 def _dyadic_process() -> tuple[Process, Any]:
@@ -49,7 +49,7 @@ def _within(seen: Any, exact: Any, bound: Any, what: str) -> Answer:
     return Answer(bool(worst <= rational(bound)), f"{what}: largest error {shown}, bound {float(bound):.1e}")
 
 
-@_shielded
+@shielded
 def policy_values() -> Answer:
     """Whether `reference.evaluation.evaluate_policy` is as close to the exact values as its own bound says."""
     from reference.evaluation import evaluate_policy
@@ -59,7 +59,7 @@ def policy_values() -> Answer:
     return _within(found.values, process.values(policy), found.error_bound, "policy values")
 
 
-@_shielded
+@shielded
 def optimal_values(solver: str, exact: Callable[[Process], Any]) -> Answer:
     """Whether a solver of `reference.planning` is as close to the exact optimal values as its own bound says."""
     from reference import planning
@@ -69,7 +69,7 @@ def optimal_values(solver: str, exact: Callable[[Process], Any]) -> Answer:
     return _within(found.values, exact(process), found.error_bound, solver)
 
 
-@_shielded
+@shielded
 def bellman_operator(exact: Callable[[Process, Any], Any]) -> Answer:
     """Whether `reference.bellman.bellman_optimality` is exact on dyadic data small enough that nothing is rounded."""
     from reference.bellman import bellman_optimality
@@ -79,7 +79,7 @@ def bellman_operator(exact: Callable[[Process, Any], Any]) -> Answer:
     return _within(bellman_optimality(_mdp(process), _floats(values)), exact(process, values), 0.0, "T v")
 
 
-@_shielded
+@shielded
 def stationary_law(exact: Callable[[Process, Any], Any]) -> Answer:
     """Whether `reference.occupancy.stationary_distribution` has a relative error of a few roundings.
 
@@ -94,7 +94,7 @@ def stationary_law(exact: Callable[[Process, Any], Any]) -> Answer:
     )
 
 
-@_shielded
+@shielded
 def occupancy() -> Answer:
     """Whether `reference.occupancy.occupancy_measure` is as close to the exact occupancy as its own bound says."""
     from reference.occupancy import occupancy_bound, occupancy_measure
