@@ -76,6 +76,8 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     offset = _centred(flow, law, beta, 0.0, deviation)
     y = _arguments(flow, beta, offset, deviation)
     ratio = np.clip(np.asarray(divergence.ratio(y)), max(_TINY, floor), cap * (1.0 - UNIT_ROUNDOFF))
+    # At an end of the domain the secant has no slope, and where a whole state has none its value would have no step.
+    ratio = np.where(_curvature(flow, ratio, y) > 0.0, ratio, 0.5 * (ratio + 1.0))
     best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
