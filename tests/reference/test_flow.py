@@ -173,6 +173,19 @@ def test_six_decades_of_temperature(row, divergence, discount):
         previous = found.dual
 
 
+@pytest.mark.parametrize("beta", [1e-3, 0.3])
+@pytest.mark.parametrize("divergence", [KL(), JensenShannon(), Hellinger(), ReverseKL()], ids=lambda d: d.name)
+def test_data_over_twelve_decades_at_a_long_horizon(row, divergence, beta):
+    """Next to a pole, rare data and 1 - gamma multiply in the systems; the gap is rounding all the same (OCC-10)."""
+    for seed in range(3):
+        mdp = garnet(20, 3, 4, seed=seed, discount=0.99999)
+        law = 10.0 ** (-12.0 * np.random.default_rng(seed).random((20, 3)))
+        law /= law.sum()
+        found = regularized_occupancy(mdp, law, beta, divergence)
+        row("OCC-10", "gap with rare data", found.gap, *tolerances_flow.gap_floor(mdp, found))
+        assert found.converged, found
+
+
 def test_dense_and_sparse_agree(row):
     """The same optimum within the gaps, by each of the three ways to solve the systems (OCC-01)."""
     methods = set()
