@@ -283,8 +283,8 @@ def formulas(divergence: Divergence, arb: Any) -> tuple[Callable[[Any], Any], Ca
         case Power(alpha=number):
             alpha = arb(number)
             return (
-                lambda y: _power(1 + y, alpha),
-                lambda y: (_power(1 + y, 1 + alpha) - 1) / (1 + alpha),
+                lambda y: power(1 + y, alpha),
+                lambda y: (power(1 + y, 1 + alpha) - 1) / (1 + alpha),
             )
         case Capped(divergence=inner, cap=number):
             cap, edge = arb(number), _slope(inner, arb(number))
@@ -318,13 +318,13 @@ def _slope(divergence: Divergence, w: Any) -> Any:
         case PearsonChi2():
             return w - 1
         case Power(alpha=alpha):
-            return _power(w, 1 / type(w)(alpha)) - 1
+            return power(w, 1 / type(w)(alpha)) - 1
         case Capped(divergence=inner):
             return _slope(inner, w)
     raise TypeError(f"no formulas in balls for {divergence!r}")
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def power(base: Any, exponent: Any) -> Any:
     """`max(base, 0)^exponent` for a positive exponent: it increases, so the ends of `base` enclose it."""
     if base > 0:
         return base**exponent

@@ -115,13 +115,18 @@ class Flow:
         self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]
     ) -> np.ndarray | sparse.csc_array:
         """diag(scale) B^T diag(weights) B diag(scale), dense where `is_local` does not hold."""
-        root = np.sqrt(weights)
         if isinstance(self.matrix, np.ndarray) or self.initial.size <= _DIRECT:
-            rows = root[:, None] * self._dense * scale
+            rows = self.weighted_rows(weights, scale)
             return rows.T @ rows
-        rows = sparse.csr_array(sparse.diags_array(root) @ self._steps @ sparse.diags_array(scale))
+        rows = sparse.csr_array(sparse.diags_array(np.sqrt(weights)) @ self._steps @ sparse.diags_array(scale))
         product = rows.T @ rows
         return sparse.csc_array(product) if self.is_local else product.toarray()
+
+    def weighted_rows(
+        self, weights: Float64[np.ndarray, " M"], scale: Float64[np.ndarray, " N"]
+    ) -> Float64[np.ndarray, "M N"]:
+        """diag(sqrt(weights)) B diag(scale), dense."""
+        return np.sqrt(weights)[:, None] * self._dense * scale
 
     @property
     def starts_direct(self) -> bool:

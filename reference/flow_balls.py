@@ -6,15 +6,24 @@ by a linear system in balls, and both sides are evaluated in balls on the exact 
 Newton's method did, and is as narrow as it did well.
 """
 
-import math
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from reference.balls import Enclosure, ball, end, formulas
-from reference.divergence import KL, Divergence, FermiDirac, JensenShannon
+from reference.balls import Enclosure, ball, end, formulas, power
+from reference.divergence import (
+    KL,
+    Divergence,
+    FermiDirac,
+    Hellinger,
+    JensenShannon,
+    PearsonChi2,
+    Power,
+    ReverseKL,
+    TwoSidedFermiDirac,
+)
 from reference.feasibility import support
 from reference.flow import Flow, flow_of
 from reference.mdp import MDP
@@ -24,6 +33,7 @@ __all__ = ["enclose_flow"]
 
 _STEPS = 60  # of Newton's method: from a float64 optimum a handful suffice
 _BITS = 4096  # of precision at most; saturated ratios need many
+_NAMED = (KL, JensenShannon, FermiDirac, TwoSidedFermiDirac, PearsonChi2, Hellinger, ReverseKL, Power)
 
 
 def enclose_flow(
@@ -36,13 +46,16 @@ def enclose_flow(
 ) -> Enclosure:
     """Enclose the optimum of the flow problem to about `2^-bits` of its value, starting from `values` (OCC-10).
 
-    `values` of `regularized_occupancy` will do; infinite ones are ignored where no occupancy goes. For KL,
-    Jensen-Shannon and Fermi-Dirac (TypeError for others), on small MDPs. Needs python-flint. `InfeasibleFlow` as in
-    `regularized_occupancy`; ValueError if no precision up to 4096 bits is enough.
+    `values` of `regularized_occupancy` will do; infinite ones are ignored where no occupancy goes. For the generators
+    with a name of their own (TypeError for capped ones and mixtures), on small MDPs. Needs python-flint.
+    `InfeasibleFlow` as in `regularized_occupancy`; ValueError if no precision up to 4096 bits is enough.
     """
     flint = import_flint()
-    if not isinstance(divergence, KL | JensenShannon | FermiDirac):
-        raise TypeError(f"no formulas in balls of the flow problem for {divergence!r}: expected kl, js or fermi-dirac")
+    if not isinstance(divergence, _NAMED):
+        raise TypeError(
+            f"no formulas in balls of the flow problem for {divergence!r}: expected kl, js, fermi-dirac, "
+            "two-sided-fermi-dirac, chi2, hellinger, reverse-kl or power"
+        )
     flow = flow_of(mdp, behavior, float(beta), divergence, support(mdp, behavior, divergence))
     precision, found = bits + 64, None
     while precision <= _BITS:
@@ -84,6 +97,7 @@ class _Problem:
         unused[flow.pairs] = False
         spare = sum((Fraction(float(mass)) for mass in behavior.ravel()[unused]), start=Fraction(0))
         self.ratio, self.conjugate = formulas(flow.divergence, self.arb)
+        self.pole = self._pole()
         self.constant = self.beta * ball(spare) * self.conjugate(self.arb("-inf")) if spare else self.arb(0)
 
     def enclose(self, values: np.ndarray) -> Enclosure | None:
@@ -111,6 +125,15 @@ class _Problem:
             return None
         return Enclosure((end(lower, "lower"),), (end(dual, "upper"),))
 
+    def _pole(self) -> Any:
+        """f'(inf) of FD-01, None where it is infinite."""
+        match self.flow.divergence:
+            case JensenShannon():
+                return self.arb(2).log()
+            case Hellinger() | ReverseKL():
+                return self.arb(1)
+        return None
+
     def _arguments(self, values: list[Any]) -> list[Any]:
         """delta_V / beta."""
         pairs = zip(self.rewards, self.steps, strict=True)
@@ -118,21 +141,21 @@ class _Problem:
 
     def _inside(self, values: list[Any]) -> list[Any]:
         """The values, raised together if an argument stands beyond the pole."""
-        supremum = self.flow.divergence.supremum
-        if supremum == math.inf:
+        if self.pole is None:
             return values
-        excess = max(y.upper() for y in self._arguments(values)) - self.arb(2).log()
+        excess = max(y.upper() for y in self._arguments(values)) - self.pole
         if excess < 0:
             return values
-        shift = (excess + self.arb(2) ** -60) * self.beta / (1 - self.discount)
+        # Next to the pole Newton's steps double the distance at best: as far inside as they were outside.
+        shift = (2 * excess + self.arb(2) ** -60) * self.beta / (1 - self.discount)
         return [(value + shift).mid() for value in values]
 
     def _moved(self, values: list[Any], moves: list[Any]) -> list[Any]:
         """A full step, or a share of it that keeps below the pole."""
-        supremum, share = self.flow.divergence.supremum, self.arb(1)
+        share = self.arb(1)
         for _ in range(200):
             moved = [(value - share * move).mid() for value, move in zip(values, moves, strict=True)]
-            if supremum == math.inf or all(y < self.arb(2).log() for y in self._arguments(moved)):
+            if self.pole is None or all(y < self.pole for y in self._arguments(moved)):
                 return moved
             share = share / 2
         return values
@@ -154,16 +177,28 @@ class _Problem:
             for t, b in step.items():
                 for u, c in step.items():
                     total[t, u] = total[t, u] + weight * b * c
+        for t in range(size):
+            if total[t, t] == 0:  # nothing moves where all ratios are clipped, and no flow misses it
+                total[t, t] = self.arb(1)
         return total.mid()
 
     def _slope(self, ratio: Any) -> Any:
-        """(f*)'' as a function of the ratio, from FD-01."""
-        divergence = self.flow.divergence
-        if isinstance(divergence, KL):
-            return ratio
-        if isinstance(divergence, JensenShannon):
-            return ratio * (1 + ratio)
-        return ratio * (1 - ratio / self.arb(divergence.largest_ratio))
+        """(f*)'' as a function of the ratio, from FD-01; zero where a ratio is clipped."""
+        match self.flow.divergence:
+            case JensenShannon():
+                return ratio * (1 + ratio)
+            case FermiDirac() | TwoSidedFermiDirac() as logistic:
+                m, top = self.arb(logistic.smallest_ratio), self.arb(logistic.largest_ratio)
+                return (ratio - m) * ((top - ratio) / (top - m))
+            case Hellinger():
+                return 2 * ratio * ratio.sqrt()
+            case ReverseKL():
+                return ratio * ratio
+            case PearsonChi2():
+                return self.arb(int(ratio > 0))
+            case Power(alpha=alpha):
+                return alpha * ratio ** (1 - 1 / self.arb(alpha)) if ratio > 0 else self.arb(0)
+        return ratio
 
     def _objective(self, ratios: list[Any]) -> Any:
         """sum d r - beta E_D f(d/D) for the occupancy of the policy that the ratios make; None if it has none."""
@@ -172,7 +207,14 @@ class _Problem:
         visits = [self.arb(0)] * size
         for owner, mass in zip(self.owner, masses, strict=True):
             visits[owner] = visits[owner] + mass
-        policy = [mass / visits[owner] for owner, mass in zip(self.owner, masses, strict=True)]
+        data = [self.arb(0)] * size
+        for owner, law in zip(self.owner, self.law, strict=True):
+            data[owner] = data[owner] + law
+        # Where all ratios of a state are clipped any policy will do: that of the data.
+        policy = [
+            mass / visits[owner] if visits[owner] > 0 else law / data[owner]
+            for owner, mass, law in zip(self.owner, masses, self.law, strict=True)
+        ]
         system = self.matrix(size, size)
         for owner, share, step in zip(self.owner, policy, self.steps, strict=True):
             for t, b in step.items():
@@ -188,11 +230,21 @@ class _Problem:
         return total
 
     def _price(self, ratio: Any) -> Any:
-        """f of FD-01, at ratios that are positive."""
-        divergence = self.flow.divergence
-        if isinstance(divergence, KL):
-            return ratio * ratio.log() - ratio + 1
-        if isinstance(divergence, JensenShannon):
-            return ratio * ratio.log() - (ratio + 1) * ((ratio + 1) / 2).log()
-        cap = self.arb(divergence.largest_ratio)
-        return ratio * ratio.log() + (cap - ratio) * ((cap - ratio) / (cap - 1)).log()
+        """f of FD-01, normalised, at ratios that are positive; where they are clipped balls may reach below zero."""
+        match self.flow.divergence:
+            case JensenShannon():
+                return ratio * ratio.log() - (ratio + 1) * ((ratio + 1) / 2).log()
+            case FermiDirac() | TwoSidedFermiDirac() as logistic:
+                m, top = self.arb(logistic.smallest_ratio), self.arb(logistic.largest_ratio)
+                above = (top - ratio) * ((top - ratio) / (top - 1)).log()
+                return (ratio - m) * ((ratio - m) / (1 - m)).log() + above
+            case Hellinger():
+                return (ratio.sqrt() - 1) ** 2
+            case ReverseKL():
+                return ratio - 1 - ratio.log()
+            case PearsonChi2():
+                return (ratio - 1) ** 2 / 2
+            case Power(alpha=alpha):
+                exponent = 1 + 1 / self.arb(alpha)
+                return (power(ratio, exponent) - 1) / exponent - ratio + 1
+        return ratio * ratio.log() - ratio + 1

@@ -17,12 +17,12 @@ from scipy import optimize, sparse
 
 from reference.divergence import KL
 from reference.feasibility import Support, support
-from reference.flow import flow_of
+from reference.flow import Flow, flow_of
 from reference.flow_certificate import state_error
 from reference.mdp import MDP
 from reference.rounding import UNIT_ROUNDOFF, gamma_n
 
-__all__ = ["SmallestCap", "smallest_cap"]
+__all__ = ["SmallestCap", "balance", "cap_bound", "smallest_cap", "value_drop"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,10 +48,8 @@ def smallest_cap(mdp: MDP, behavior: Float64[np.ndarray, "S A"]) -> SmallestCap:
     where = support(mdp, behavior, divergence)
     flow = flow_of(mdp, behavior, 1.0, divergence, where)
     pairs, states = flow.rewards.size, flow.initial.size
-    leaving = sparse.csr_array((np.ones(pairs), (flow.owner, np.arange(pairs))), shape=(states, pairs))
-    balance = sparse.csr_array(leaving - flow.discount * sparse.csr_array(flow.matrix).T)
     # The unknowns are ratios and the cap, so that all are of the size of the answer.
-    equal = sparse.hstack([balance @ sparse.diags_array(flow.law), sparse.csr_array((states, 1))], format="csr")
+    equal = sparse.hstack([balance(flow) @ sparse.diags_array(flow.law), sparse.csr_array((states, 1))], format="csr")
     below = sparse.hstack([sparse.eye_array(pairs), sparse.csr_array(-np.ones((pairs, 1)))], format="csr")
     cost = np.zeros(pairs + 1)
     cost[-1] = 1.0
@@ -80,11 +78,25 @@ def cap_bound(
     mdp: MDP, behavior: Float64[np.ndarray, "S A"], values: Float64[np.ndarray, " S"], where: Support
 ) -> float:
     """The lower bound (1 - gamma) mu0 . V / E_D[(V - gamma P V)_+] on C_min, rounded down; it holds for every V."""
+    law = behavior.ravel()[np.flatnonzero(where.pairs)]
+    drop, rounding, gain = value_drop(mdp, np.where(where.states, values, 0.0), where)
+    weight = math.fsum(law * (np.maximum(drop, 0.0) + rounding)) * (1.0 + gamma_n(4))
+    return max(gain, 0.0) / weight * (1.0 - gamma_n(4)) if weight > 0.0 else 0.0
+
+
+def value_drop(
+    mdp: MDP, values: Float64[np.ndarray, " S"], where: Support
+) -> tuple[Float64[np.ndarray, " M"], float, float]:
+    """V - gamma P V on the pairs of `where`, a bound on its rounding, and (1 - gamma) mu0 . V rounded down."""
     index = np.flatnonzero(where.pairs)
-    values = np.where(where.states, values, 0.0)
     drop = (np.repeat(values, mdp.n_actions) - mdp.discount * mdp.expected_next(values).ravel())[index]
     rounding = gamma_n(mdp.row_entries + 4) * 2.0 * float(np.abs(values).max())
-    weight = math.fsum(behavior.ravel()[index] * (np.maximum(drop, 0.0) + rounding)) * (1.0 + gamma_n(4))
     gain = (1.0 - mdp.discount) * math.fsum(mdp.initial * values)
-    gain -= 8.0 * UNIT_ROUNDOFF * math.fsum(mdp.initial * np.abs(values))
-    return max(gain, 0.0) / weight * (1.0 - gamma_n(4)) if weight > 0.0 else 0.0
+    return drop, rounding, gain - 8.0 * UNIT_ROUNDOFF * math.fsum(mdp.initial * np.abs(values))
+
+
+def balance(flow: Flow) -> sparse.csr_array:
+    """E^T - gamma P^T: what leaves a state less what arrives, which the flow makes (1 - gamma) mu0."""
+    pairs, states = flow.rewards.size, flow.initial.size
+    leaving = sparse.csr_array((np.ones(pairs), (flow.owner, np.arange(pairs))), shape=(states, pairs))
+    return sparse.csr_array(leaving - flow.discount * sparse.csr_array(flow.matrix).T)

@@ -76,6 +76,8 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     offset = _centred(flow, law, beta, 0.0, deviation)
     y = _arguments(flow, beta, offset, deviation)
     ratio = np.clip(np.asarray(divergence.ratio(y)), max(_TINY, floor), cap * (1.0 - UNIT_ROUNDOFF))
+    # At an end of the domain the secant has no slope, and where a whole state has none its value would have no step.
+    ratio = np.where(_curvature(flow, ratio, y) > 0.0, ratio, 0.5 * (ratio + 1.0))
     best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
@@ -92,7 +94,7 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
         decrement = max(decrement, 0.0)
         ratio_step = (implied - ratio) + slope * change
         length = _line_minimum(flow, law, y, change, float(flow.initial @ step) / beta, decrement)
-        deviation = deviation + length * step
+        offset, deviation = _parted(offset, deviation + length * step)
         room = _within(ratio, ratio_step, floor, cap)
         ratio = np.maximum(ratio + room * ratio_step, floor)
         y = _arguments(flow, beta, offset, deviation)
@@ -112,11 +114,15 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
             finished = True
             break
         best = min(best, decrement)
-    middle = 0.5 * (float(deviation.max()) + float(deviation.min()))
-    offset, deviation = offset + middle, deviation - middle
     offset = _inside(flow, offset, deviation)
     ratio = _projected(flow, system, _arguments(flow, flow.beta, offset, deviation))
     return Iterate(offset, deviation, ratio, iteration, finished, unbounded, system.method)
+
+
+def _parted(offset: float, deviation: np.ndarray) -> tuple[float, np.ndarray]:
+    """The same values with what they share in the offset, where 1 - gamma makes its rounding harmless."""
+    middle = 0.5 * (float(deviation.max()) + float(deviation.min()))
+    return offset + middle, deviation - middle
 
 
 def _levelled(flow: Flow, beta: float, warmest: float) -> Float64[np.ndarray, " M"]:

@@ -3,6 +3,12 @@
 Three ways, each tried until it fails. A unit diagonal is enough while all weights are of one size. Next to a pole and
 in the cold they range over ten decades; on graphs that mix, the policy they make (`reference.flow_preconditioner`)
 undoes that. On grids and corridors it does not, but there factors stay sparse. Nothing here depends on the generator.
+
+Factors of B^T diag(h) B lose the square of the condition number of diag(h)^(1/2) B, and a shift of all values has the
+size 1 - gamma there. Where dense ones leave a residual, those of the rows themselves are taken: the triangle R of their
+QR decomposition, in R^T R x = b with refinement (A. Bjorck, Stability analysis of the method of seminormal equations,
+Linear Algebra and its Applications 88/89, 1987), heavy rows first (A. J. Cox and N. J. Higham, Stability of Householder
+QR factorization for weighted least squares problems, Numerical Analysis 1997).
 """
 
 from collections.abc import Callable
@@ -22,6 +28,8 @@ _SHORT = 50  # conjugate-gradient steps with a unit diagonal after which the pol
 _POLICY = 40  # steps with that policy, a dozen times as dear, after which a factorisation is taken
 _LONG = 1500  # steps where there can be none: a direction that is not quite Newton's still descends
 _ACCURATE = 1e-3  # with the policy steps are so few that looser directions cost more Newton steps than they save
+_RESIDUAL = 1e-8  # of the right-hand side, above which Cholesky factors are given up for orthogonal ones
+_REFINEMENTS = 5
 _TINY = 1e-300
 
 Inverse = Callable[[Float64[np.ndarray, " N"]], Float64[np.ndarray, " N"]]
@@ -33,14 +41,16 @@ class NormalEquations:
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
         self._direct = flow.starts_direct
-        self._diagonal = self._policy = True
+        self._diagonal = self._policy = self._cholesky = True
 
     @property
     def method(self) -> str:
         """How the last system was solved."""
         if not self._direct:
             return "conjugate gradients"
-        return "sparse factors" if self._flow.is_local else "Cholesky factors"
+        if self._flow.is_local:
+            return "sparse factors"
+        return "Cholesky factors" if self._cholesky else "orthogonal factors"
 
     def solve(
         self, weights: Float64[np.ndarray, " M"], right: Float64[np.ndarray, " N"], tolerance: float
@@ -65,13 +75,52 @@ class NormalEquations:
         self._direct = self._direct or self._flow.may_be_direct
         if not self._direct:
             return self._iterate(weights, unit, right, tolerance, _LONG)[0]
-        scale, jitter = 1.0 / np.sqrt(diagonal), 16.0 * UNIT_ROUNDOFF
+        scale = 1.0 / np.sqrt(diagonal)
+        if self._cholesky or self._flow.is_local:
+            result = self._by_factors(weights, scale, right)
+            if self._flow.is_local or self._left(weights, scale, right, result) <= _RESIDUAL:
+                return result
+        refined = self._by_rows(weights, scale, right)
+        if refined is not None:
+            self._cholesky = False
+            return refined
+        return self._by_factors(weights, scale, right)
+
+    def _by_factors(self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """By factors of the matrix, with what its diagonal needs to be positive definite."""
+        jitter = 16.0 * UNIT_ROUNDOFF
         while jitter < 1.0:
             try:
                 return scale * self._factored(weights, scale, jitter)(scale * right)
             except (linalg.LinAlgError, RuntimeError, ValueError):
                 jitter *= 1e3  # not positive definite to rounding
         return np.full_like(right, np.nan)
+
+    def _by_rows(self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+        """By orthogonal factors of the weighted rows; None where they are singular to rounding."""
+        rows = self._flow.weighted_rows(weights, scale)
+        if not np.isfinite(rows).all():
+            return None
+        triangle = np.asarray(linalg.qr(rows[np.argsort(-weights)], overwrite_a=True, mode="r", check_finite=False)[0])
+        triangle = triangle[: len(right)]
+        if len(triangle) < len(right) or np.abs(triangle.diagonal()).min() <= UNIT_ROUNDOFF:
+            return None
+        result, rest, least = np.zeros_like(right), right, np.inf
+        for _ in range(_REFINEMENTS):
+            half = linalg.solve_triangular(triangle, scale * rest, trans=1, check_finite=False)
+            result = result + scale * linalg.solve_triangular(triangle, half, check_finite=False)
+            rest = right - self._flow.adjoint(weights * self._flow.forward(result))
+            size = float(np.abs(scale * rest).max())
+            if not size < 0.5 * least:
+                break
+            least = size
+        return result
+
+    def _left(self, weights: np.ndarray, scale: np.ndarray, right: np.ndarray, result: np.ndarray) -> float:
+        """The residual as a share of the right-hand side, both scaled; infinite if it is no number."""
+        rest = scale * (right - self._flow.adjoint(weights * self._flow.forward(result)))
+        share = float(np.abs(rest).max()) / max(float(np.abs(scale * right).max()), _TINY)
+        return share if np.isfinite(share) else np.inf
 
     def _iterate(
         self, weights: np.ndarray, inverse: Inverse, right: np.ndarray, tolerance: float, limit: int

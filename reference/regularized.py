@@ -33,6 +33,7 @@ from reference.fixed_point import check_stopping
 from reference.flow import Flow, flow_of
 from reference.flow_cap import cap_bound, smallest_cap
 from reference.flow_certificate import FlowBounds, certify_flow
+from reference.flow_floor import floor_bound, largest_floor
 from reference.flow_newton import Iterate, minimise_dual
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
@@ -105,8 +106,9 @@ def regularized_occupancy(
     to the rounding floor whatever the `tolerance` on the gap (in units of reward); `status` compares.
 
     `InfeasibleFlow` (a ValueError) names the state that cannot be avoided without data, the pair that no occupancy
-    charges where f(0) = inf, or the smallest cap that an occupancy can keep (OCC-03, OCC-04). ValueError for a behavior
-    that is no law on available pairs, beta <= 0, or a tolerance or iteration limit that means nothing.
+    charges where f(0) = inf, or the smallest cap or the largest floor that an occupancy can keep (OCC-03, OCC-04).
+    ValueError for a behavior that is no law on available pairs, beta <= 0, or a tolerance or iteration limit that means
+    nothing.
     """
     divergence = KL() if divergence is None else divergence
     check_stopping(tolerance, max_iterations)
@@ -187,10 +189,10 @@ def _restricted(
 def _certified(
     mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate, tolerance: float, max_iterations: int
 ) -> FlowBounds:
-    """The enclosure from the ratios found; where rounding lifts them above a cap, from a mixture with lower ones.
+    """The enclosure from the ratios found; where rounding lifts them above a cap or below a floor, from a mixture.
 
     Mixtures of occupancies are occupancies. Optima of a temperature far above the rewards usually lie well inside the
-    cap; the program for C_min finds the lowest ratios of all, and tells whether the cap can be kept.
+    cap; the programs for C_min and the largest floor find ratios that keep both, and tell whether they can be kept.
     """
     best = certify_flow(mdp, flow, found.offset, found.deviation, flow.law * found.ratio, tolerance)
     cap = flow.divergence.largest_ratio
@@ -201,27 +203,38 @@ def _certified(
         inside = minimise_dual(warm, max_iterations)
         best = _mixed(mdp, flow, found, best, flow.law * inside.ratio, tolerance)
     if math.isinf(best.gap):
-        lowest = _lowest_ratios(mdp, behavior, flow, found)
-        best = best if lowest is None else _mixed(mdp, flow, found, best, lowest, tolerance)
+        between = _inside_both_ends(mdp, behavior, flow, found)
+        best = best if between is None else _mixed(mdp, flow, found, best, between, tolerance)
     return best
 
 
-def _lowest_ratios(
+def _inside_both_ends(
     mdp: MDP, behavior: Float64[np.ndarray, "S A"], flow: Flow, found: Iterate
 ) -> Float64[np.ndarray, " M"] | None:
-    """An occupancy of the smallest largest ratio, None if HiGHS finds none; `InfeasibleFlow` if the cap is below it."""
+    """An occupancy inside cap and floor, None if HiGHS finds none; `InfeasibleFlow` if there is none."""
+    divergence, floor, cap = flow.divergence, flow.divergence.smallest_ratio, flow.divergence.largest_ratio
     try:
         smallest = smallest_cap(mdp, behavior)
+        _check_cap(divergence, smallest.lower, smallest.upper)
+        if floor == 0.0:
+            return smallest.occupancy.ravel()[flow.pairs]
+        largest = largest_floor(mdp, behavior, cap, smallest)
+        _check_floor(divergence, largest.lower, largest.upper)
     except RuntimeError:
-        # A dual without a minimum runs away along a V that proves as much: -V bounds C_min like any other.
-        values = np.zeros(mdp.n_states)
+        # A dual without a minimum runs away along a V that proves as much: -V bounds either end like any other.
+        values, where = np.zeros(mdp.n_states), support(mdp, behavior, KL())
         values[flow.states] = -(found.offset + found.deviation)
-        lower = cap_bound(mdp, behavior, values, support(mdp, behavior, KL()))
-        if lower > flow.divergence.largest_ratio:
-            _check_cap(flow.divergence, lower, math.inf)
+        lower = cap_bound(mdp, behavior, values, where)
+        if lower > cap:
+            _check_cap(divergence, lower, math.inf)
+        upper = floor_bound(mdp, behavior, cap, values, where)
+        if upper < floor:
+            _check_floor(divergence, 0.0, upper)
         return None
-    _check_cap(flow.divergence, smallest.lower, smallest.upper)
-    return smallest.occupancy.ravel()[flow.pairs]
+    # The ratios of one may stand at the cap, those of the other below the floor; a mixture keeps both.
+    share = 0.5 * (1.0 + floor / largest.lower)
+    mixed = share * largest.occupancy + (1.0 - share) * smallest.occupancy
+    return mixed.ravel()[flow.pairs]
 
 
 def _mixed(
@@ -251,6 +264,23 @@ def _check_cap(divergence: Divergence, lower: float, upper: float) -> None:
         raise InfeasibleFlow(
             f"{divergence!r} leaves no room: the smallest ratio that an occupancy of this MDP can keep, C_min, lies in "
             f"[{lower!r}, {upper!r}], and the cap {cap!r} does not exceed it by more than rounding. Raise the cap"
+        )
+
+
+def _check_floor(divergence: Divergence, lower: float, upper: float) -> None:
+    """Raise `InfeasibleFlow` unless the largest floor, which lies in [lower, upper], is above that of `divergence`."""
+    floor, cap = divergence.smallest_ratio, divergence.largest_ratio
+    if upper < floor:
+        raise InfeasibleFlow(
+            f"{divergence!r} is infeasible: every occupancy of this MDP with ratios d/D up to {cap:.6g} has one of at "
+            f"most {upper:.6g} somewhere (certified by a linear program; one has at least {lower:.6g} everywhere), but "
+            f"the floor is {floor:.6g}. Lower the floor below that, or use a generator without one, such as KL()"
+        )
+    if lower <= floor:
+        raise InfeasibleFlow(
+            f"{divergence!r} leaves no room: the largest floor that an occupancy of this MDP with ratios up to "
+            f"{cap:.6g} can keep lies in [{lower!r}, {upper!r}], and the floor {floor!r} is not below it by more than "
+            "rounding. Lower the floor"
         )
 
 

@@ -244,14 +244,6 @@ def flow(mdp: MDP, policy: np.ndarray, beta: float, seed: int) -> Iterator[Measu
     found = regularized_occupancy(mdp, law, beta * scale, divergence, 1e-8 * scale / (1.0 - mdp.discount))
     name = divergence.name
     yield from flag("flow solved", found.converged)
-    try:
-        true = enclose_flow(mdp, law, beta * scale, divergence, found.values)
-    except ValueError as error:
-        print(f"not compared, flow problem of seed {seed}: {error}", file=sys.stderr)
-        return
-    yield from flag("optimum in [primal, dual]", found.primal <= true.upper[0] and true.lower[0] <= found.dual)
-    yield enclosed(f"flow dual, {name}", true, np.array([found.dual]), found.gap)
-    yield enclosed(f"flow primal, {name}", true, np.array([found.primal]), found.gap)
     exact, masses = Exact.of(mdp), fractions(found.occupancy)
     missing = [(1 - exact.discount) * start - sum(row) for start, row in zip(exact.initial, masses, strict=True)]
     for state, rows in enumerate(exact.successors):
@@ -260,6 +252,16 @@ def flow(mdp: MDP, policy: np.ndarray, beta: float, seed: int) -> Iterator[Measu
                 missing[successor] += exact.discount * p * masses[state][action]
     lacks = sum(map(abs, missing), start=Fraction(0))
     yield Measured(f"flow residual, {name}", lacks, lacks, found.flow_residual, 1.0)
+    if isinstance(divergence, Capped):
+        return  # an occupancy that stands at its cap keeps it for no ball
+    try:
+        true = enclose_flow(mdp, law, beta * scale, divergence, found.values)
+    except ValueError as error:
+        print(f"not compared, flow problem of seed {seed}: {error}", file=sys.stderr)
+        return
+    yield from flag("optimum in [primal, dual]", found.primal <= true.upper[0] and true.lower[0] <= found.dual)
+    yield enclosed(f"flow dual, {name}", true, np.array([found.dual]), found.gap)
+    yield enclosed(f"flow primal, {name}", true, np.array([found.primal]), found.gap)
 
 
 def against(quantity: str, values: np.ndarray, exact: list[Fraction], bound: float) -> Measured:

@@ -8,9 +8,10 @@ import tolerances
 import tolerances_flow
 from exact import Exact, fractions
 
-from reference.divergence import KL, FermiDirac, JensenShannon, PearsonChi2, ReverseKL
+from reference.divergence import KL, FermiDirac, JensenShannon, PearsonChi2, ReverseKL, TwoSidedFermiDirac
 from reference.feasibility import InfeasibleFlow, support
 from reference.flow_cap import smallest_cap
+from reference.flow_floor import largest_floor
 from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
@@ -131,6 +132,73 @@ def test_caps_on_both_sides_of_the_smallest(row, seed):
         row("OCC-04", "cap kept", max(float(found.ratio.max()) - 1.02 * smallest.upper, 0.0), 0.0, "kept exactly")
         with pytest.raises(InfeasibleFlow, match=rf"at least C_min = {smallest.lower:.6g} .* but the cap is"):
             regularized_occupancy(mdp, law, beta, FermiDirac(0.98 * smallest.lower))
+
+
+def exact_floor(
+    mdp: MDP, law: np.ndarray, cap: float, values: np.ndarray, occupancy: np.ndarray
+) -> tuple[Fraction, list[Fraction]]:
+    """The bound of OCC-04 on floors at V in rationals, and d/D of the exact occupancy of a policy."""
+    exact, v, d = Exact.of(mdp), fractions(values), fractions(law)
+    room = -(1 - exact.discount) * sum(m * x for m, x in zip(exact.initial, v, strict=True))
+    weight = Fraction(0)
+    for s in exact.states:
+        for a in exact.actions[s]:
+            following = sum((p * v[t] for t, p in exact.successors[s][a].items()), start=Fraction(0))
+            drop = v[s] - exact.discount * following
+            room += Fraction(cap) * d[s][a] * max(drop, Fraction(0))
+            weight += d[s][a] * max(-drop, Fraction(0))
+    policy = [[x / sum(line) for x in line] for line in fractions(occupancy)]
+    visits = exact.occupancy(policy)
+    return room / weight, [visits[s][a] / d[s][a] for s in exact.states for a in exact.actions[s] if d[s][a] > 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_largest_floor_in_rationals(row, seed):
+    """Both certificates, exactly; an occupancy as data keeps a floor of one (OCC-04)."""
+    mdp = garnet(5, 3, 3, seed=seed, discount=0.9)
+    law = np.random.default_rng(seed).dirichlet(np.ones(15)).reshape(5, 3)
+    law /= law.sum()
+    smallest = smallest_cap(mdp, law)
+    for cap in (1.1 * smallest.upper, 10.0 * smallest.upper):
+        found = largest_floor(mdp, law, cap, smallest)
+        above, ratios = exact_floor(mdp, law, cap, found.values, found.occupancy)
+        row.exact("OCC-04", "largest floor: upper certificate", above <= Fraction(found.upper), f"{found}")
+        row.exact("OCC-04", "largest floor: lower certificate", Fraction(found.lower) <= min(ratios), f"{found}")
+        row.exact("OCC-04", "largest floor: cap kept", max(ratios) <= Fraction(cap), f"{float(max(ratios))} > {cap}")
+        width, reason = tolerances_flow.linear_program(mdp)
+        row("OCC-04", "largest floor: width", found.upper - found.lower, width * cap, reason)
+    own = occupancy_measure(mdp, np.full((5, 3), 1.0 / 3.0))
+    own = own / own.sum()
+    one = largest_floor(mdp, own, 2.0, smallest_cap(mdp, own))
+    row("OCC-04", "largest floor of an occupancy", np.abs([one.lower - 1.0, one.upper - 1.0]), 2.0 * width, reason)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_floors_on_both_sides_of_the_largest(row, seed):
+    """Below the largest floor there is a certified solution, just above it an error that names it (OCC-04)."""
+    mdp = garnet(5, 3, 3, seed=seed, discount=0.9)
+    law = np.random.default_rng(seed).dirichlet(np.ones(15)).reshape(5, 3)
+    law /= law.sum()
+    smallest = smallest_cap(mdp, law)
+    cap = 3.0 * smallest.upper
+    largest = largest_floor(mdp, law, cap, smallest)
+    for beta in (10.0, 0.01):
+        found = regularized_occupancy(mdp, law, beta, TwoSidedFermiDirac(0.9 * largest.lower, cap))
+        assert found.converged, found
+        row("OCC-04", "floor kept", max(0.9 * largest.lower - float(found.ratio.min()), 0.0), 0.0, "kept exactly")
+        with pytest.raises(InfeasibleFlow, match=rf"one of at most {largest.upper:.6g} somewhere .* but the floor is"):
+            regularized_occupancy(mdp, law, beta, TwoSidedFermiDirac(1.02 * largest.upper, cap))
+        with pytest.raises(InfeasibleFlow, match="C_min"):
+            regularized_occupancy(mdp, law, beta, TwoSidedFermiDirac(0.5 * largest.lower, 0.98 * smallest.lower))
+
+
+def test_a_floor_needs_a_cap_that_can_be_kept():
+    mdp = garnet(5, 3, 3, seed=0, discount=0.9)
+    law = np.full((5, 3), 1.0 / 15.0)
+    smallest = smallest_cap(mdp, law)
+    for cap in (0.9 * smallest.lower, np.inf):
+        with pytest.raises(ValueError, match="expected a finite cap above C_min"):
+            largest_floor(mdp, law, cap, smallest)
 
 
 def test_support_by_hand():

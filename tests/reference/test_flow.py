@@ -15,6 +15,7 @@ from strategies import WEIGHTS, Drawn, few, mdps, policies, vectors
 
 from reference.divergence import (
     KL,
+    Capped,
     Divergence,
     FermiDirac,
     Hellinger,
@@ -25,6 +26,7 @@ from reference.divergence import (
     ReverseKL,
 )
 from reference.library import garnet, gridworld
+from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
 from reference.regularized import flow_bounds, regularized_occupancy
 from reference.solution import Status
@@ -171,6 +173,19 @@ def test_six_decades_of_temperature(row, divergence, discount):
         previous = found.dual
 
 
+@pytest.mark.parametrize("beta", [1e-3, 0.3])
+@pytest.mark.parametrize("divergence", [KL(), JensenShannon(), Hellinger(), ReverseKL()], ids=lambda d: d.name)
+def test_data_over_twelve_decades_at_a_long_horizon(row, divergence, beta):
+    """Next to a pole, rare data and 1 - gamma multiply in the systems; the gap is rounding all the same (OCC-10)."""
+    for seed in range(3):
+        mdp = garnet(20, 3, 4, seed=seed, discount=0.99999)
+        law = 10.0 ** (-12.0 * np.random.default_rng(seed).random((20, 3)))
+        law /= law.sum()
+        found = regularized_occupancy(mdp, law, beta, divergence)
+        row("OCC-10", "gap with rare data", found.gap, *tolerances_flow.gap_floor(mdp, found))
+        assert found.converged, found
+
+
 def test_dense_and_sparse_agree(row):
     """The same optimum within the gaps, by each of the three ways to solve the systems (OCC-01)."""
     methods = set()
@@ -190,6 +205,14 @@ def test_dense_and_sparse_agree(row):
     assert methods == {
         f"primal-dual Newton with {way}" for way in ("Cholesky factors", "conjugate gradients", "sparse factors")
     }
+
+
+def test_states_may_start_at_both_ends(row):
+    """Capped and clipped ratios have no slope at either end; a state that starts there must still move (OCC-01)."""
+    mdp = MDP(np.broadcast_to(np.eye(2)[:, None], (2, 1, 2)), [[0.0], [1.0]], 0.0)
+    found = regularized_occupancy(mdp, np.full((2, 1), 0.5), 0.05, Capped(PearsonChi2(), 1.5))
+    row("OCC-01", "both ends: value by hand", abs(found.dual - 0.5), *tolerances_flow.gap_floor(mdp, found))
+    assert found.converged, found
 
 
 def test_status_tells_what_was_reached():
