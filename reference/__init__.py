@@ -55,6 +55,8 @@ from reference.feasibility import InfeasibleFlow as InfeasibleFlow
 from reference.flow_balls import enclose_flow as enclose_flow
 from reference.flow_cap import SmallestCap as SmallestCap
 from reference.flow_cap import smallest_cap as smallest_cap
+from reference.flow_floor import LargestFloor as LargestFloor
+from reference.flow_floor import largest_floor as largest_floor
 from reference.interop import LoggedMDP as LoggedMDP
 from reference.interop import from_gymnasium_table as from_gymnasium_table
 from reference.interop import from_quantecon as from_quantecon
