@@ -320,6 +320,8 @@ def _enclose(arguments: Arguments, pivot: int, x: float) -> Root:
             outer - inner > min(outer / 64.0, 1.0 / 16.0) or spread(x + direction * inner, x + direction * outer)
         ):
             middle = 0.5 * (inner + outer)
+            if middle in (inner, outer):  # neighbours, although floats next to x + outer may lie closer
+                break
             if decided(x + direction * middle, direction):
                 outer = middle
             else:

@@ -504,3 +504,11 @@ def test_a_multiplier_outside_the_domain_is_infeasible():
         effective_sample_size([1.0], HALF)
     with pytest.raises(ValueError, match="the largest is 0"):
         effective_sample_size([0.0, 0.0], HALF)
+
+
+def test_a_plateau_beside_a_finer_scale_of_floats_ends(row):
+    """E w is one over a whole range of nu, and nu is near zero where the ends of that range are not."""
+    found = optimal_weights(np.array([1.0, 0.25]), np.array([0.5, 0.5]), 0.01, Capped(JensenShannon(), 2.0))
+    bound, reason = tolerances.conjugate_identity(2, 2.0)
+    worst = float(np.abs(found.weights - [2.0, 0.0]).max())
+    row("FD-05", "weights at a cap that the best entry fills", worst, found.weights_error + bound, reason)
