@@ -104,6 +104,8 @@ from reference.ratios import Behavior as Behavior
 from reference.ratios import Ratios as Ratios
 from reference.ratios import behavior_of as behavior_of
 from reference.ratios import three_ratios as three_ratios
+from reference.recursion import additive as additive
+from reference.recursion import additive_after as additive_after
 from reference.regularized import RegularizedOccupancy as RegularizedOccupancy
 from reference.regularized import flow_bounds as flow_bounds
 from reference.regularized import regularized_occupancy as regularized_occupancy
@@ -124,6 +126,9 @@ from reference.temperature_feedback import FeedbackLaw as FeedbackLaw
 from reference.temperature_feedback import FeedbackState as FeedbackState
 from reference.temperature_feedback import printed_law as printed_law
 from reference.temperature_feedback import stable_law as stable_law
+from reference.value_loss import fitted_value as fitted_value
+from reference.value_loss import value_loss as value_loss
+from reference.value_loss import value_loss_slope as value_loss_slope
 from reference.weights import Weights as Weights
 from reference.weights import effective_sample_size as effective_sample_size
 from reference.weights import optimal_weights as optimal_weights

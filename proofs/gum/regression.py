@@ -121,3 +121,5 @@ def gum_04(
         f"w=({', '.join(map(str, solved))})",
     )
     case.theorem("C", "no feasible point is better", conic.optimal(data, capped_kl(cap), solved, "min(e^z, W)"))
+    ends = under_test.fitted_value(capped_kl(cap), "kl", lambda d: (min(d.z), max(d.z)), cap=4.0)
+    case.comparison("B", "reference.value_loss, KL capped at 4", ends)

@@ -8,12 +8,12 @@ from typing import Any
 import sympy
 from flint import arb, fmpq
 
-from proofs import balls, conic, instances, literal
+from proofs import balls, conic, instances, literal, under_test
 from proofs.arithmetic import entropy_term, exp, log, maximum, sigmoid
 from proofs.claim import claim
 from proofs.divergences import JS, Law, js_ratio, two_jsd
 from proofs.evidence import Answer, Case, every
-from proofs.js.weights import TEXTBOOK, abridged, js_derivative
+from proofs.js.weights import TEXTBOOK, abridged, js_derivative, one_atom_bracket
 from proofs.symbolic import equal, positive, real, sign, vanishes
 from proofs.verdict import FALSE, THEOREM
 
@@ -221,6 +221,7 @@ def js_23(
     mean = TEXTBOOK.expect(weights)
     case.theorem("Q", "E[(f*)'(z)] = 1 at v = log(3/2)", mean == 1, f"w=({', '.join(map(str, weights))}), mean {mean}")
     case.theorem("C", "these weights are the JS optimum", conic.optimal(TEXTBOOK, JS, weights, "(f*)'(z)"))
+    case.comparison("B", "reference.value_loss, JS", under_test.fitted_value(JS, "js", one_atom_bracket))
 
 
 @claim(

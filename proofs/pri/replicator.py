@@ -13,7 +13,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from proofs import balls, literal
+from proofs import balls, literal, under_test
 from proofs.arithmetic import log
 from proofs.claim import claim
 from proofs.evidence import Answer, Case, every
@@ -237,3 +237,4 @@ def pri_02(case: Case, *, growth: Any = lambda u, v, m: (u - v) / m, update: Any
     case.theorem(
         "E", "every multiplier is 1 − b", seen == [sympy.Rational(9, 10)] * 3, f"{', '.join(map(str, seen))}", part=part
     )
+    case.comparison("Q", "reference.recursion", under_test.additive_average())

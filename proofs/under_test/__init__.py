@@ -21,7 +21,9 @@ from proofs.under_test.temperature import rates as rates
 from proofs.under_test.temperature import sample_floor as sample_floor
 from proofs.under_test.temperature import temperature_for_kl as temperature_for_kl
 from proofs.under_test.temperature import temperature_for_samples as temperature_for_samples
+from proofs.under_test.weights import additive_average as additive_average
 from proofs.under_test.weights import conjugate_table as conjugate_table
+from proofs.under_test.weights import fitted_value as fitted_value
 from proofs.under_test.weights import gumbel_value as gumbel_value
 from proofs.under_test.weights import relaxed_value as relaxed_value
 from proofs.under_test.weights import relaxed_weights as relaxed_weights

@@ -111,3 +111,43 @@ def gumbel_value() -> Answer:
         unit = fmpq(1, 2**53)
         bound = (len(ADVANTAGE) + 6) * unit * (max(abs(rational(a)) for a in ADVANTAGE) + balls.ball(abs(seen)))
         return Answer(bool(error <= bound), f"error {balls.short(error.upper(), 2)}, bound {balls.short(bound, 2)}")
+
+
+@shielded
+def fitted_value(generator: Generator, divergence: str, bracket: Any, cap: float | None = None) -> Answer:
+    """Whether the minimiser of `reference.value_loss` is as close to beta nu as its own error says.
+
+    `cap` continues the loss beyond the cap by its tangent; nu is enclosed by bisection on `bracket(law)`.
+    """
+    from reference.divergence import Capped, divergence_from_name
+    from reference.value_loss import fitted_value as theirs
+
+    data = law()
+    low, high = bracket(data)
+    kind = divergence_from_name(divergence)
+    seen = theirs(_array(ADVANTAGE), _array(BEHAVIOR), BETA, kind if cap is None else Capped(kind, cap))
+    with balls.precision(256):
+        exact = balls.ball(BETA) * conic.multiplier(data, generator.ratio, low, high, 200)
+        error = abs(exact - balls.ball(seen.value))
+        holds = bool(error <= balls.ball(seen.error))
+    return Answer(holds, f"error {balls.short(error.upper(), 2)}, its own bound {seen.error:.1e}")
+
+
+@shielded
+def additive_average() -> Answer:
+    """Whether `reference.recursion` keeps w* and approaches it by the factor 1 - b, exactly on dyadic numbers."""
+    from reference.recursion import additive, additive_after
+
+    start, ratio, rate = _array((1.0, 1.0, 4.0)), _array((0.5, 1.5, 1.0)), 0.25
+    once = [0.75 * p + 0.25 * w for p, w in zip(start, ratio, strict=True)]
+    twice = [w + 0.5625 * (p - w) for p, w in zip(start, ratio, strict=True)]
+    kept = additive(ratio, ratio, rate).tolist() == ratio.tolist()
+    moved = additive(start, ratio, rate).tolist() == once and additive_after(start, ratio, rate, 2).tolist() == twice
+    return Answer(kept and moved, f"after one and two updates {once} and {twice}")
+
+
+def _array(numbers: Any) -> Any:
+    """Numbers as an array of float64."""
+    import numpy as np
+
+    return np.array(numbers, dtype=np.float64)
