@@ -237,4 +237,4 @@ def pri_02(case: Case, *, growth: Any = lambda u, v, m: (u - v) / m, update: Any
     case.theorem(
         "E", "every multiplier is 1 − b", seen == [sympy.Rational(9, 10)] * 3, f"{', '.join(map(str, seen))}", part=part
     )
-    case.comparison("Q", "reference.recursion", under_test.additive_average())
+    case.comparison("Q", "reference.recursion", under_test.additive_average(), part=part)
