@@ -153,15 +153,11 @@ ROOT_POWER = Curved(
 
 def fermi_dirac(cap: Any) -> Curved:
     """w log w + (C - w) log(C - w) on [0, C]; C may be a symbol."""
-    return Curved(
-        f"Fermi-Dirac C={cap}",
-        lambda w: entropy_term(w) + entropy_term(cap - w),
-        lambda w: log(w / (cap - w)),
-        lambda y: cap * log(1 + exp(y)) - entropy_term(cap),
-        lambda y: cap * sigmoid(y),
-        cap=cap if isinstance(cap, fmpq) else None,
-        slope=lambda y: cap * sigmoid(y) * (1 - sigmoid(y)),
-        cone=lambda w: _entropy(w) + _entropy(float(cap.p) / float(cap.q) - w),
+    base = divergences.fermi_dirac(cap)
+    return _curved(
+        base if isinstance(cap, fmpq) else dataclasses.replace(base, cap=None),
+        lambda y: cap * sigmoid(y) * (1 - sigmoid(y)),
+        lambda w: _entropy(w) + _entropy(float(cap.p) / float(cap.q) - w),
     )
 
 
