@@ -65,14 +65,14 @@ JS = Generator(
 
 
 def fermi_dirac(cap: Any) -> Generator:
-    """w log w + (C - w) log(C - w) on [0, C]: the regulariser whose optimal ratio is C * sigmoid (JS-10)."""
+    """w log w + (C - w) log(C - w) on [0, C], a number or a symbol: its optimal ratio is C * sigmoid (JS-10)."""
     return Generator(
         f"Fermi-Dirac C={cap}",
         lambda w: entropy_term(w) + entropy_term(cap - w),
         lambda w: log(w / (cap - w)),
         lambda y: cap * log(1 + exp(y)) - entropy_term(cap),
         lambda y: cap * sigmoid(y),
-        cap=cap,
+        cap=cap if isinstance(cap, fmpq) else None,
     )
 
 

@@ -153,9 +153,8 @@ ROOT_POWER = Curved(
 
 def fermi_dirac(cap: Any) -> Curved:
     """w log w + (C - w) log(C - w) on [0, C]; C may be a symbol."""
-    base = divergences.fermi_dirac(cap)
     return _curved(
-        base if isinstance(cap, fmpq) else dataclasses.replace(base, cap=None),
+        divergences.fermi_dirac(cap),
         lambda y: cap * sigmoid(y) * (1 - sigmoid(y)),
         lambda w: _entropy(w) + _entropy(float(cap.p) / float(cap.q) - w),
     )
