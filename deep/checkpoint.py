@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,25 @@ def latest(folder: Path) -> tuple[Checkpoint, list[CheckpointError]]:
     raise CheckpointError(f"{folder}: none of its checkpoints can be used: {reasons}")
 
 
+def common(folders: Sequence[Path]) -> tuple[list[Checkpoint], list[CheckpointError]]:
+    """The newest step at which every folder has a sound checkpoint, and the errors of newer ones that are not.
+
+    Empty when the folders have no file in common: runs killed before all had written their first one. CheckpointError
+    when they have, but none is sound.
+    """
+    steps = set.intersection(*({_step(path) for path in files(folder)} for folder in folders))
+    refused: list[CheckpointError] = []
+    for step in sorted(steps, reverse=True):
+        try:
+            return [load(folder / f"step_{step:09d}.safetensors") for folder in folders], refused
+        except CheckpointError as error:
+            refused.append(error)
+    if refused:
+        reasons = "; ".join(str(error) for error in refused)
+        raise CheckpointError(f"{folders[0]}: none of its checkpoints can be used: {reasons}")
+    return [], []
+
+
 def arrays_of(tree: PyTree, prefix: str) -> Arrays:
     """The leaves of a pytree by path; a typed random key is stored as its words."""
     return {
@@ -184,6 +204,10 @@ def replay_like(capacity: int, observation_size: int, action_size: int, checkpoi
             filled[:size] = rows
         fields[name] = jnp.array(filled, copy=True)
     return Replay(**fields)._replace(size=jnp.int32(size), head=jnp.int32(size % capacity if size < capacity else head))
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
 
 
 def _named(tree: PyTree, prefix: str) -> list[tuple[str, Any]]:

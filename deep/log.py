@@ -30,6 +30,7 @@ METRICS: dict[str, str] = {
     "values/alpha": "temperature alpha, in units of reward",
     "values/entropy": "minus the mean log pi of the policy's own actions, in nats",
     "weights/td_error": "mean of delta = r + gamma (1 - terminated) V(s') - V(s)",
+    "weights/beta": "temperature beta of the weights, in units of reward",
     "weights/multiplier": "nu that makes the batch's ratios mean one, in units of delta / beta (JS-04)",
     "weights/ratio_max": "largest ratio of the batch",
     "weights/mean": "mean of the batch's new experience weights",

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from deep.divergence import Divergence
-
-Scalar = Float[Array, ""] | float
+from deep.types import Scalar
 
 
 def soft_value(q: Float[Array, "2 B"], log_prob: Float[Array, " B"], alpha: Scalar) -> Float[Array, " B"]:
@@ -18,9 +17,15 @@ def soft_value(q: Float[Array, "2 B"], log_prob: Float[Array, " B"], alpha: Scal
 
 
 def critic_target(
-    reward: Float[Array, " B"], terminated: Float[Array, " B"], next_value: Float[Array, " B"], discount: Scalar
+    reward: Float[Array, " B"],
+    terminated: Float[Array, " B"],
+    next_value: Float[Array, " B"],
+    discount: Float[Array, " B"] | Scalar,
 ) -> Float[Array, " B"]:
-    """y = r + gamma (1 - terminated) V(s'): termination cuts the bootstrap and its entropy, truncation cuts neither."""
+    """y = r + gamma (1 - terminated) V(s'): termination cuts the bootstrap and its entropy, truncation cuts neither.
+
+    A row of k steps has its discounted rewards for r and gamma^k for gamma.
+    """
     return reward + discount * (1.0 - terminated) * next_value
 
 
@@ -29,7 +34,7 @@ def td_error(
     terminated: Float[Array, " B"],
     value: Float[Array, " B"],
     next_value: Float[Array, " B"],
-    discount: Scalar,
+    discount: Float[Array, " B"] | Scalar,
 ) -> Float[Array, " B"]:
     """delta = r + gamma (1 - terminated) V(s') - V(s), this sign everywhere (RL-15)."""
     return critic_target(reward, terminated, next_value, discount) - value

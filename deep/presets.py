@@ -35,6 +35,8 @@ class Config:
     """Adam's step size for critic, actor, value and temperature."""
     batch_size: int = 256
     """Transitions in a batch, drawn uniformly with replacement."""
+    updates_per_step: int = 1
+    """Learning steps after each environment step, each on a batch of its own."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of every network."""
     buffer_size: int = 1_000_000
@@ -103,6 +105,7 @@ _RANGES = (
     ("tau", *_RATE),
     ("learning_rate", *_POSITIVE),
     ("batch_size", "a whole number >= 1", _count(1)),
+    ("updates_per_step", "a whole number >= 1", _count(1)),
     ("hidden", "one or more whole numbers >= 1", lambda value: len(value) > 0 and all(map(_count(1), value))),
     ("buffer_size", "a whole number from 1 to 2^31 - 1", lambda value: _count(1)(value) and value < 2**31),
     ("warmup_steps", "a whole number >= 1", _count(1)),

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from deep.types import Batch
+from deep.types import Batch, Scalar
 
 
 class Transition(NamedTuple):
@@ -74,8 +74,8 @@ def sample_indices(key: Key[Array, ""], replay: Replay, batch_size: int) -> Int[
     return jax.random.randint(key, (batch_size,), 0, replay.size)
 
 
-def gather(replay: Replay, indices: Int[Array, " B"]) -> Batch:
-    """The rows at ``indices`` as a batch of equal masses."""
+def gather(replay: Replay, indices: Int[Array, " B"], discount: Scalar) -> Batch:
+    """The rows at ``indices`` as a batch of equal masses; the stored weight is the factor of the critic's loss."""
     count = indices.shape[0]
     return Batch(
         observation=replay.observation[indices],
@@ -83,7 +83,9 @@ def gather(replay: Replay, indices: Int[Array, " B"]) -> Batch:
         reward=replay.reward[indices],
         next_observation=replay.next_observation[indices],
         terminated=replay.terminated[indices],
+        discount=jnp.full(count, discount, replay.reward.dtype),
         weight=replay.weight[indices],
+        loss_weight=replay.weight[indices],
         mass=jnp.full(count, 1.0 / count, replay.weight.dtype),
     )
 

@@ -26,10 +26,18 @@ from deep.files import write_atomically
 from deep.presets import Config
 
 
-def folder_of(config: Config, root: Path = Path("runs")) -> Path:
-    """Where a run lies unless told otherwise."""
+def folder_of(config: Config, root: Path = Path("runs"), seeds: str | None = None) -> Path:
+    """Where a run lies unless told otherwise; with ``seeds``, the folder that holds the runs of all of them."""
     environment = re.sub(r"[^\w.-]+", "-", config.environment)
-    return root / f"{environment}__{config.preset}__s{config.seed}"
+    return root / f"{environment}__{config.preset}__s{config.seed if seeds is None else seeds}"
+
+
+def members(folder: Path) -> list[Path]:
+    """The folder itself, or the runs s<seed> in it that were started together, by seed."""
+    if (folder / "config.json").exists():
+        return [folder]
+    inside = [path for path in folder.glob("s*") if re.fullmatch(r"s\d+", path.name) and path.is_dir()]
+    return sorted(inside, key=lambda path: int(path.name[1:])) or [folder]
 
 
 def create(folder: Path, config: Config, session: dict[str, Any]) -> None:

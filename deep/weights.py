@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from deep.divergence import Divergence
-
-Scalar = Float[Array, ""] | float
+from deep.types import Scalar
 
 
 def relaxed_ratio(

@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("runs") / "finished"
     with jax.disable_jit(False):
-        train.start(Config(**TINY | {"steps": 410}), folder, unverified=True)
+        train.start([Config(**TINY | {"steps": 410})], [folder], unverified=True)
     return folder
 
 
@@ -50,7 +50,7 @@ def test_help_explains_every_setting_with_its_default(run):
     for field in dataclasses.fields(Config):
         if field.name != "environment":
             assert f"--{field.name.replace('_', '-')}" in text, field.name
-    assert text.count("(default:") == len(dataclasses.fields(Config)) + 3  # folder, resume, unverified
+    assert text.count("(default:") == len(dataclasses.fields(Config)) + 4  # seeds, folder, resume, unverified
     assert "Polyak step of the target critic in (0, 1]" in text
     assert "(default: 16.0)" in text
 

@@ -1,0 +1,1 @@
+"""The commands of ``python -m deep``, a module each with ``run(arguments) -> exit status``."""
