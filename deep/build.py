@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from deep import agent, divergence, interaction, losses, networks, replay, weights
-from deep.presets import Config
+from deep.config import Config
 from deep.types import BetaState, Settings
 
 

@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deep import presets
 from deep.certificate import Certificate, backend, precision, versions
+from deep.config import Config, from_json, to_json
 from deep.errors import InvalidRun
 from deep.files import write_atomically
-from deep.presets import Config
 
 
 def folder_of(config: Config, root: Path = Path("runs"), seeds: str | None = None) -> Path:
@@ -61,7 +60,7 @@ def taken(folder: Path) -> str:
 
 def settings(folder: Path) -> Config:
     """The settings of a run; InvalidRun if the folder is none."""
-    return presets.from_json(_record(folder)["settings"], str(folder / "config.json"))
+    return from_json(_record(folder)["settings"], str(folder / "config.json"))
 
 
 def sessions(folder: Path) -> list[dict[str, Any]]:
@@ -135,5 +134,5 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, config: Config, entries: list[dict[str, Any]]) -> None:
-    record = {"settings": presets.to_json(config), "sessions": entries}
+    record = {"settings": to_json(config), "sessions": entries}
     write_atomically(folder / "config.json", json.dumps(record, indent=1) + "\n")

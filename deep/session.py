@@ -16,23 +16,21 @@ updates, so a run of n steps makes (n - warmup_steps) * updates_per_step updates
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, PyTree
+from jaxtyping import Array, Float32
 
-from deep import agent, build, checkpoint, interaction, presets, replay, seeds
+from deep import agent, build, checkpoint, programs, replay, seeds
 from deep.checkpoint import Checkpoint
+from deep.config import Config, to_json
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged
-from deep.presets import Config
-from deep.replay import Replay, Transition
-from deep.types import AgentState
+from deep.programs import lane
 
 
 class Episode(NamedTuple):
@@ -52,86 +50,6 @@ class Host:
     observation: Float32[np.ndarray, " O"]
 
 
-class Programs(NamedTuple):
-    """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
-
-    State and replay are donated: updated in place, the buffer is never copied.
-    """
-
-    create: Callable[..., AgentState]
-    insert: Callable[..., Replay]
-    interact: Callable[..., tuple[AgentState, Replay, Array, agent.Metrics]]
-    first_action: Callable[..., tuple[AgentState, Array]]
-
-
-@functools.lru_cache(maxsize=16)
-def programs(
-    learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int, lanes: int
-) -> Programs:
-    """The functions, compiled once for all sessions of a process that share the arguments.
-
-    The host hands over one array (L, F) for each step, a row for each lane (observation, action, successor, observation
-    to act on, reward, terminated): every separate argument from the host costs as much as all of these numbers.
-    """
-    ends = np.cumsum([observation_size, action_size, observation_size, observation_size])
-
-    def unpack(row):
-        before, action, successor, now, (reward, terminated) = jnp.split(row, ends)
-        return Transition(before, action, reward, successor, terminated), now
-
-    def create(key, initial_alpha, initial_beta):
-        return agent.create(learner, key, observation_size, action_size, initial_alpha, initial_beta)
-
-    def insert(stored, row):
-        return replay.insert(stored, unpack(row)[0])
-
-    def interact(state, stored, row, settings):
-        return interaction.interact(learner, plan, settings, state, stored, *unpack(row))
-
-    def first_action(state, observation):
-        key, act_key = jax.random.split(state.key)
-        return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
-
-    return Programs(
-        jax.jit(_on_lanes(create, lanes, 1)),
-        jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
-        jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
-        jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),
-    )
-
-
-def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
-    """``function`` on a leading axis of lanes of its first ``mapped`` arguments; the others are shared.
-
-    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing.
-    """
-    if lanes > 1:
-        return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)
-
-    def single(*args):
-        first = jax.tree.map(lambda leaf: leaf[0], args[:mapped])
-        return jax.tree.map(lambda leaf: leaf[None], function(*first, *args[mapped:]))
-
-    return single
-
-
-def initial_state(config: Config, learner: agent.Learner, environment: Environment) -> AgentState:
-    """The learner's state before the first update, without an axis of lanes."""
-    sizes = (environment.observation_size, environment.action_size)
-    return lane(_create(learner, build.plan_of(config), sizes, [config]), 0)
-
-
-def lane(tree: PyTree, index: int) -> PyTree:
-    """One lane of a tree whose leaves have a leading axis of lanes."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def _create(learner, plan, sizes, configs: Sequence[Config]) -> AgentState:
-    keys = jnp.stack([seeds.learner(config.seed) for config in configs])
-    create = programs(learner, plan, *sizes, len(configs)).create
-    return create(keys, configs[0].initial_alpha, configs[0].beta)
-
-
 class Session:
     """Runs in progress, one for each configuration; they may differ in their seeds alone.
 
@@ -149,11 +67,11 @@ class Session:
         self.metrics: dict[str, Array] = {}
         self._sizes = (environment.observation_size, environment.action_size)
         plan = build.plan_of(config)
-        self._programs = programs(self.learner, plan, *self._sizes, len(self.configs))
+        self._programs = programs.programs(self.learner, plan, *self._sizes, len(self.configs))
         self._warmups = np.stack(
             [one.actions.random(seeds.warmup(its.seed), its.warmup_steps) for its, one in self._lanes()]
         )
-        self.state = _create(self.learner, plan, self._sizes, self.configs)
+        self.state = programs.initial_states(self.learner, plan, self._sizes, self.configs)
         empty = replay.create(self.capacity, *self._sizes)
         self.replay = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.configs)), empty)
         self._dtype = self.replay.reward.dtype
@@ -232,7 +150,7 @@ class Session:
             arrays["host/observation"] = host.observation
             arrays["host/actions"] = np.array(host.actions, np.float32).reshape(-1, self._sizes[1])
             record = {
-                "settings": presets.to_json(config),
+                "settings": to_json(config),
                 "step": self.step,
                 "episode": host.episode,
                 "episode_seed": seeds.episode(config.seed, host.episode),
@@ -268,7 +186,7 @@ class Session:
 
 
 def _same_settings(saved: Checkpoint, config: Config) -> None:
-    ours, theirs = presets.to_json(config), saved.record["settings"]
+    ours, theirs = to_json(config), saved.record["settings"]
     differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if set(differing) - {"steps"}:
         listed = ", ".join(f"{key} {theirs.get(key)!r} -> {ours.get(key)!r}" for key in differing if key != "steps")

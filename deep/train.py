@@ -19,9 +19,9 @@ import numpy as np
 
 from deep import certificate, checkpoint, environments, log, plot, runs
 from deep.certificate import Certificate
+from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
-from deep.presets import Config
 from deep.session import Session, lane
 
 TICK = 16  # steps between two looks at the clock for the progress bar

@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     if parsed.episodes < 1 or not 0 <= parsed.seed < 2**32:
         flag, value = ("--episodes", parsed.episodes) if parsed.episodes < 1 else ("--seed", parsed.seed)
         raise InvalidSetting(f"{flag}: expected a whole number >= {int(flag == '--episodes')}, saw {value}")
-    from deep import build, checkpoint, environments, runs, session
+    from deep import build, checkpoint, environments, programs, runs
     from deep.evaluate import evaluate, greedy
     from deep.statistics import bootstrap
 
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
         print(f"warning: {error}; falling back to {saved.path.name}", file=sys.stderr)
     environment = environments.make(config.environment)
     learner = build.learner_of(config, environment.action_size)
-    state = checkpoint.tree_like(session.initial_state(config, learner, environment), saved, "agent")
+    state = checkpoint.tree_like(programs.initial_state(config, learner, environment), saved, "agent")
     environment.close()
     result = evaluate(
         lambda: environments.make(config.environment),

@@ -10,8 +10,8 @@ from pathlib import Path
 import tyro
 
 from deep import presets, runs, train
+from deep.config import Config
 from deep.errors import InvalidSetting
-from deep.presets import Config
 
 
 def run(arguments: list[str]) -> int:

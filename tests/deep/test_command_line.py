@@ -11,7 +11,7 @@ from tiny_runs import TINY, flags
 
 from deep import __main__ as command_line
 from deep import certificate, checkpoint, presets, runs, train
-from deep.presets import Config
+from deep.config import Config
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from simulators import Counter, Forgetful, Poisoned
 
 import deep.agent
 from deep import build, checkpoint, divergence, environments, networks, seeds
+from deep.config import Config
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged, InvalidEnvironment
 from deep.evaluate import LONGEST, evaluate, greedy
 from deep.mdp_environment import MDPEnvironment
-from deep.presets import Config
 from deep.session import Session, lane
 from reference import library
 

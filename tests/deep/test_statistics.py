@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from deep import log, plot, presets, runs
+from deep.config import Config, from_json, to_json
 from deep.errors import Diverged, InvalidRun
-from deep.presets import Config
 from deep.statistics import RESAMPLES, bootstrap, interquartile_mean
 from reference.rounding import gamma_n
 
@@ -113,10 +113,10 @@ def test_a_bad_metric_is_not_written(tmp_path):
 
 def test_settings_survive_their_file():
     for entry in presets.PRESETS.values():
-        stored = json.loads(json.dumps(presets.to_json(entry.config)))
-        assert presets.from_json(stored, "config.json") == entry.config
+        stored = json.loads(json.dumps(to_json(entry.config)))
+        assert from_json(stored, "config.json") == entry.config
     with pytest.raises(ValueError, match=r"config.json: unknown setting 'gamma'"):
-        presets.from_json(stored | {"gamma": 0.9}, "config.json")
+        from_json(stored | {"gamma": 0.9}, "config.json")
 
 
 def test_a_bar_is_drawn_and_removed(capsys):

@@ -12,9 +12,9 @@ from simulators import Poisoned
 from tiny_runs import TINY, flags
 
 from deep import checkpoint, environments, log, runs, train
+from deep.config import Config
 from deep.environments import Environment
 from deep.errors import DeepError, Diverged, InvalidRun
-from deep.presets import Config
 
 CLOCKS = {"time", "date", "seconds", "SPS"}
 

@@ -1,0 +1,99 @@
+"""The compiled functions of a session, each on a leading axis of lanes: runs that differ in their seeds alone."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from deep import agent, build, interaction, replay, seeds
+from deep.config import Config
+from deep.environments import Environment
+from deep.replay import Replay, Transition
+from deep.types import AgentState
+
+
+class Programs(NamedTuple):
+    """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
+
+    State and replay are donated: updated in place, the buffer is never copied.
+    """
+
+    create: Callable[..., AgentState]
+    insert: Callable[..., Replay]
+    interact: Callable[..., tuple[AgentState, Replay, Array, agent.Metrics]]
+    first_action: Callable[..., tuple[AgentState, Array]]
+
+
+@functools.lru_cache(maxsize=16)
+def programs(
+    learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int, lanes: int
+) -> Programs:
+    """The functions, compiled once for all sessions of a process that share the arguments.
+
+    The host hands over one array (L, F) for each step, a row for each lane (observation, action, successor, observation
+    to act on, reward, terminated): every separate argument from the host costs as much as all of these numbers.
+    """
+    ends = np.cumsum([observation_size, action_size, observation_size, observation_size])
+
+    def unpack(row):
+        before, action, successor, now, (reward, terminated) = jnp.split(row, ends)
+        return Transition(before, action, reward, successor, terminated), now
+
+    def create(key, initial_alpha, initial_beta):
+        return agent.create(learner, key, observation_size, action_size, initial_alpha, initial_beta)
+
+    def insert(stored, row):
+        return replay.insert(stored, unpack(row)[0])
+
+    def interact(state, stored, row, settings):
+        return interaction.interact(learner, plan, settings, state, stored, *unpack(row))
+
+    def first_action(state, observation):
+        key, act_key = jax.random.split(state.key)
+        return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
+
+    return Programs(
+        jax.jit(_on_lanes(create, lanes, 1)),
+        jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
+        jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
+        jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),
+    )
+
+
+def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
+    """``function`` on a leading axis of lanes of its first ``mapped`` arguments; the others are shared.
+
+    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing.
+    """
+    if lanes > 1:
+        return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)
+
+    def single(*args):
+        first = jax.tree.map(lambda leaf: leaf[0], args[:mapped])
+        return jax.tree.map(lambda leaf: leaf[None], function(*first, *args[mapped:]))
+
+    return single
+
+
+def initial_state(config: Config, learner: agent.Learner, environment: Environment) -> AgentState:
+    """The learner's state before the first update, without an axis of lanes."""
+    sizes = (environment.observation_size, environment.action_size)
+    return lane(initial_states(learner, build.plan_of(config), sizes, [config]), 0)
+
+
+def lane(tree: PyTree, index: int) -> PyTree:
+    """One lane of a tree whose leaves have a leading axis of lanes."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def initial_states(
+    learner: agent.Learner, plan: interaction.Plan, sizes: tuple[int, int], configs: Sequence[Config]
+) -> AgentState:
+    """The state of every lane before its first update; ``sizes`` are those of observations and actions."""
+    keys = jnp.stack([seeds.learner(config.seed) for config in configs])
+    create = programs(learner, plan, *sizes, len(configs)).create
+    return create(keys, configs[0].initial_alpha, configs[0].beta)
