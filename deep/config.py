@@ -127,6 +127,8 @@ class Config:
     """Constant epsilon that per adds to |td error|."""
     importance_exponent: float = 0.0
     """Exponent of the importance correction where transitions are sampled in proportion: 0 for none, 1 for complete."""
+    importance_final: float | None = None
+    """Its value at the end of the run, to which it grows linearly; none keeps it."""
     candidates: int = 4
     """Batches that laber draws for each one that it keeps."""
 
@@ -212,6 +214,11 @@ _RANGES = (
     ("priority_exponent", *_NOT_NEGATIVE),
     ("priority_offset", *_NOT_NEGATIVE),
     ("importance_exponent", "a number in [0, 1]", lambda value: _number(value) and 0 <= value <= 1),
+    (
+        "importance_final",
+        "a number in [0, 1], or none",
+        lambda value: value is None or (_number(value) and 0 <= value <= 1),
+    ),
     ("candidates", "a whole number >= 2", _count(2)),
     (
         "dataset",

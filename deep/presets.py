@@ -1,50 +1,138 @@
-"""The named presets: which settings make which algorithm."""
+"""The named presets: which settings make which algorithm, and the public settings of each task."""
 
 import dataclasses
+import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from deep.config import Config
 from deep.errors import InvalidSetting
+from deep.tasks import task_settings
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A named set of values and what it is."""
+    """A named set of values and what it is; ``by_task`` where the public per-task settings apply."""
 
-    config: Config
+    values: Mapping[str, Any]
     explanation: str
+    by_task: bool = False
 
 
-PRESETS: dict[str, Preset] = {
+_PUBLISHED: Mapping[str, Any] = {
+    "networks": "published",
+    "warmup_steps": 10_000,
+    "critic_loss": "huber",
+    "huber_width": 20.0,
+    "gradient_penalty": 1.0,
+    "value_objective": "published",
+    "action_noise": 0.1,
+    "weight_recursion": "published",
+    "beta": 1.0,
+}
+
+PRESETS: Mapping[str, Preset] = {
     "sac": Preset(
-        Config(preset="sac", divergence="none"),
+        {"divergence": "none"},
         "Soft actor-critic: twin critics, tanh-Normal actor, learned temperature, uniform replay. No value network and "
         "no experience weights: the baseline that every other preset is compared with.",
     ),
     "roer": Preset(
-        Config(preset="roer"),
+        {},
         "SAC with regularised-occupancy experience replay (KL): a state value by capped Gumbel regression, weights "
         "exp(td / beta) of mean one, followed by the additive recursion, on the critic's loss. The default.",
+    ),
+    "roer-js": Preset(
+        {"divergence": "js", "value_cap": 0.5},
+        "roer with the generator of the Jensen-Shannon note (twice the divergence in nats, JS-01) and its true ratio "
+        "1 / (2 e^-z - 1), which has a pole at log 2; the multiplier is solved for.",
+    ),
+    "roer-fermi-dirac": Preset(
+        {"divergence": "fermi-dirac"},
+        "roer with the generator whose ratio is the sigmoid, which the note takes for Jensen-Shannon's (JS-05, JS-10): "
+        "ratios stay below fermi_dirac_cap.",
+    ),
+    "roer-occupancy": Preset(
+        {"value_objective": "occupancy"},
+        "roer with the flow dual for V, so that the weights aim at the ratio of occupancies d*/d_D itself and not at "
+        "that of policies (OCC-01, OCC-06); the TD error is exact where the dynamics are deterministic (OCC-07).",
+    ),
+    "roer-published": Preset(
+        _PUBLISHED,
+        "The public ROER code, literally: its recursion, clips, floor, Gumbel loss, gradient penalty, networks and "
+        "settings of each task. Its known deviations: presets --explain.",
+        by_task=True,
+    ),
+    "roer-published-uniform": Preset(
+        {**_PUBLISHED, "ratio_max": 1.0},
+        "roer-published with every ratio clipped to 1, so that each weight is the floor of its task: uniform replay "
+        "under the same scale of loss and the same penalty, which is what roer-published has to be compared with.",
+        by_task=True,
+    ),
+    "js-note": Preset(
+        {"divergence": "js", "value_objective": "js-note", "weight_recursion": "js-note", "beta": 1.0},
+        "The Jensen-Shannon note's code, literally. Its known deviations: presets --explain.",
+    ),
+    "per": Preset(
+        {
+            "divergence": "none",
+            "baseline": "per",
+            "weight_use": "sampling",
+            "importance_exponent": 0.4,
+            "importance_final": 1.0,
+        },
+        "SAC with proportional prioritised experience replay (Schaul et al. 2016): sampling by |td error|^0.6 with the "
+        "importance correction that grows from 0.4 to 1 over the run.",
+    ),
+    "lap": Preset(
+        {"divergence": "none", "baseline": "lap", "weight_use": "sampling", "priority_exponent": 0.4},
+        "SAC with loss-adjusted prioritised replay (Fujimoto et al. 2020): sampling by max(|td error|, 1)^0.4 under a "
+        "Huber loss, without correction.",
+    ),
+    "pal": Preset(
+        {"divergence": "none", "baseline": "pal", "priority_exponent": 0.4},
+        "SAC with the prioritised approximation loss: uniform sampling with LAP's expected gradient.",
+    ),
+    "laber": Preset(
+        {"divergence": "none", "baseline": "laber"},
+        "SAC with large-batch experience replay (Lahire et al. 2022): of each large batch the rows are drawn by "
+        "|td error| and weighted so that the gradient stays unbiased.",
     ),
 }
 
 
-def preset(name: str) -> Config:
-    """The settings of a preset; InvalidSetting lists the names when there is none of this name."""
+def preset(name: str, environment: str | None = None) -> Config:
+    """The settings of a preset, with those of the task where it has them; InvalidSetting lists the names otherwise."""
     if name not in PRESETS:
         raise InvalidSetting(f"--preset: expected one of {', '.join(PRESETS)}, saw {name!r}")
-    return PRESETS[name].config
+    chosen = PRESETS[name]
+    values = dict(chosen.values)
+    if environment is not None:
+        values["environment"] = environment
+        if chosen.by_task:
+            values = task_settings(environment) | values
+    return Config(preset=name, **values)
 
 
-def describe() -> str:
-    """Each preset with its explanation and the values in which it differs from the defaults."""
+def describe(explain: bool = False) -> str:
+    """Each preset with its explanation, the values in which it differs from the defaults and, with ``explain``, how it
+    is known to deviate from what it is meant to compute.
+    """
+    from deep.published import DEVIATIONS
+
     plain = Config()
     paragraphs = []
     for name, entry in PRESETS.items():
-        changed = {
-            field.name: getattr(entry.config, field.name)
-            for field in dataclasses.fields(Config)
-            if field.name != "preset" and getattr(entry.config, field.name) != getattr(plain, field.name)
-        }
+        changed = {key: value for key, value in entry.values.items() if value != getattr(plain, key)}
         values = ", ".join(f"{key}={value}" for key, value in changed.items()) or "every setting at its default"
-        paragraphs.append(f"{name}\n    {entry.explanation}\n    Settings: {values}.")
+        if entry.by_task:
+            values += ", and those of the task (deep/tasks.py)"
+        lines = [name, *_wrapped(entry.explanation), *_wrapped(f"Settings: {values}.")]
+        if explain:
+            lines += [line for deviation in DEVIATIONS.get(name, ()) for line in _wrapped(f"- {deviation}", "      ")]
+        paragraphs.append("\n".join(lines))
     return "\n\n".join(paragraphs)
+
+
+def _wrapped(text: str, indent: str = "    ") -> list[str]:
+    return textwrap.wrap(text, 118, initial_indent=indent, subsequent_indent=" " * 4)

@@ -92,6 +92,7 @@ class Settings(NamedTuple):
     priority_exponent    alpha of prioritised replay
     priority_offset      epsilon of prioritised replay
     importance_exponent  exponent of the importance correction, 0 (none) to 1 (complete)
+    importance_growth    what an update adds to it, up to 1
     huber_width          |error| above which the Huber loss is linear
     penalty              coefficient of the gradient penalty
     noise_std            standard deviation of the noise on the data actions of the value target
@@ -115,6 +116,7 @@ class Settings(NamedTuple):
     priority_exponent: Scalar = 0.6
     priority_offset: Scalar = 1e-6
     importance_exponent: Scalar = 0.0
+    importance_growth: Scalar = 0.0
     huber_width: Scalar = 1.0
     penalty: Scalar = 1.0
     noise_std: Scalar = 0.1

@@ -18,7 +18,8 @@ def run(arguments: list[str]) -> int:
     """Parse a preset's or a stored run's settings with the flags on top, then train."""
     stored = _value_of(arguments, "--resume")
     folders = runs.members(Path(stored)) if stored else []
-    base = runs.settings(folders[0]) if stored else presets.preset(_value_of(arguments, "--preset") or "roer")
+    named = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    base = runs.settings(folders[0]) if stored else presets.preset(_value_of(arguments, "--preset") or "roer", named)
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Train(Config):

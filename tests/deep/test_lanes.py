@@ -27,7 +27,7 @@ def parameters(run: Session, index: int) -> np.ndarray:
 
 
 def advanced(configs: list[Config], moved: float = 0.0) -> Session:
-    """The session after STEPS; with ``moved``, every parameter is scaled by 1 + moved or 1 - moved after each update."""
+    """The session after STEPS; with ``moved``, every parameter is scaled by 1 +- moved after each update."""
     run = begin(configs)
     signs = np.random.default_rng(0)
     for _ in range(STEPS):
@@ -45,8 +45,8 @@ def advanced(configs: list[Config], moved: float = 0.0) -> Session:
 def test_a_lane_is_the_run_alone(row, tiny, preset):
     """Same batches, same noise; parameters to what rounding alone does to a run, which is measured, not assumed.
 
-    A product over B rows or H units in another order of summation differs by at most gamma_n relative to its terms, so a
-    twin whose parameters all move by that much after every update is further from the run than the lane may be.
+    A product over B rows or H units in another order of summation differs by at most gamma_n relative to its terms, so
+    a twin whose parameters all move by that much after every update is further from the run than the lane may be.
     """
     configs = [tiny(preset=preset, divergence={"sac": "none", "roer": "kl"}[preset], seed=seed) for seed in SEEDS]
     together = advanced(configs)
