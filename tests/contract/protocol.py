@@ -5,7 +5,7 @@ An implementation under test is an object with a `name` and any of the functions
 `--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
 O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
 float), results anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with
-cap `FERMI_DIRAC_CAP`).
+cap `FERMI_DIRAC_CAP`), a `recipe` `"roer-published"` or `"js-note"`.
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -21,6 +21,15 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
     squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
     squashed_mode(mean, log_std) -> (B, U)
+    huber_gradient(q (2, B), target, weight, mass, width) -> (2, B)          derivative of the critic's Huber loss in q
+    flow_gradient(divergence, value (B,), next_value (B,), initial_value (I,), reward, terminated, discount (B,), gamma,
+        beta, cap, mass, initial_mass (I,)) -> ((B,), (B,), (I,))            derivative of the flow dual in each value
+    flow_ratio(divergence, td_error, beta, cap) -> (B,)                      the occupancy ratio, nothing normalised
+    penalised_gradient(twins, observation, action, target, weight, mass, coefficient) -> (scalar, twins)
+        the gradient penalty, and the derivative of critic loss + coefficient * penalty in the layers of both twins
+    published_value(recipe, value, q, beta, cap, mass) -> (scalar, (B,))     a literal value loss, its derivative in v
+    published_weights(recipe, td_error, weight, mass, beta, rate, low, high, floor) -> (B,)
+    published_noise(action, seed, std, clip) -> (noisy action, standard-normal noise)
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
         (B,)` in jnp
@@ -213,6 +222,13 @@ class Implementation:
     td_error: Callable[..., Any] | None = None
     critic_gradient: Callable[..., Any] | None = None
     value_gradient: Callable[..., Any] | None = None
+    huber_gradient: Callable[..., Any] | None = None
+    flow_gradient: Callable[..., Any] | None = None
+    flow_ratio: Callable[..., Any] | None = None
+    penalised_gradient: Callable[..., Any] | None = None
+    published_value: Callable[..., Any] | None = None
+    published_weights: Callable[..., Any] | None = None
+    published_noise: Callable[..., Any] | None = None
     temperature_gradient: Callable[..., Any] | None = None
     ratio: Callable[..., Any] | None = None
     blend: Callable[..., Any] | None = None

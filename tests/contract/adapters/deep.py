@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from contract.adapters import deep_losses
 from contract.protocol import (
     FERMI_DIRAC_CAP,
     Batch,
@@ -450,6 +451,13 @@ implementation = Implementation(
     td_error=compiled(losses.td_error),
     critic_gradient=critic_gradient,
     value_gradient=value_gradient,
+    huber_gradient=deep_losses.huber_gradient,
+    flow_gradient=deep_losses.flow_gradient,
+    flow_ratio=deep_losses.flow_ratio,
+    penalised_gradient=deep_losses.penalised_gradient,
+    published_value=deep_losses.published_value,
+    published_weights=deep_losses.published_weights,
+    published_noise=deep_losses.published_noise,
     temperature_gradient=temperature_gradient,
     ratio=ratio,
     blend=compiled(weights.additive),
