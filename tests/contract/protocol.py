@@ -4,8 +4,9 @@ An implementation under test is an object with a `name` and any of the functions
 *not offered*, not as failed. `--implementation deep` (the default) loads `contract.adapters.deep`;
 `--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
 O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
-float), results anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with
-cap `FERMI_DIRAC_CAP`), a `recipe` `"roer-published"` or `"js-note"`.
+float), results anything that `numpy.asarray` takes. A `divergence` is a name of `DIVERGENCES`: `"fermi-dirac"` has cap
+`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. A `recipe`
+is `"roer-published"` or `"js-note"`.
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -16,6 +17,10 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
     temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
     ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
+    conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*, its derivative, and that of the ratio
+    slope(divergence, w (B,)) -> (B,)                                        f', where the implementation has one
+    relaxed(divergence, z, law) -> ((B,), multiplier)                        `ratio`, for a law and any z and beta
+    relaxed_slope(divergence, z, law) -> ((B,), (B, B))                      derivatives of multiplier and ratios in z
     blend(weight, ratio, rate) -> (B,)                                       the additive recursion
     polyak(online, target, tau) -> array
     squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
@@ -52,7 +57,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 FERMI_DIRAC_CAP = 4.0
-DIVERGENCES = ("kl", "js", "fermi-dirac")
+POWER_EXPONENT = 1.5
+RATIO_CAP = 4.0
+DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
 
 
 class Batch(NamedTuple):
@@ -231,6 +238,10 @@ class Implementation:
     published_noise: Callable[..., Any] | None = None
     temperature_gradient: Callable[..., Any] | None = None
     ratio: Callable[..., Any] | None = None
+    conjugate: Callable[..., Any] | None = None
+    slope: Callable[..., Any] | None = None
+    relaxed: Callable[..., Any] | None = None
+    relaxed_slope: Callable[..., Any] | None = None
     blend: Callable[..., Any] | None = None
     polyak: Callable[..., Any] | None = None
     squashed_log_prob: Callable[..., Any] | None = None

@@ -18,6 +18,8 @@ import optax
 from contract.adapters import deep_losses
 from contract.protocol import (
     FERMI_DIRAC_CAP,
+    POWER_EXPONENT,
+    RATIO_CAP,
     Batch,
     Draw,
     Implementation,
@@ -36,6 +38,11 @@ DIVERGENCES = {
     "kl": generators.KL,
     "js": generators.JENSEN_SHANNON,
     "fermi-dirac": generators.fermi_dirac(FERMI_DIRAC_CAP),
+    "chi2": generators.CHI2,
+    "hellinger": generators.HELLINGER,
+    "reverse-kl": generators.REVERSE_KL,
+    "power": generators.power(POWER_EXPONENT),
+    "capped": generators.capped(generators.REVERSE_KL, RATIO_CAP),
     None: None,
 }
 
