@@ -44,7 +44,7 @@ Metrics = dict[str, Float[Array, "..."]]
 
 Rows = Float[Array, " B"]
 CriticLoss = Callable[[Float[Array, "2 B"], Rows, Rows, Rows, Settings], Array]
-Penalty = Callable[[PyTree, Float[Array, "B O"], Float[Array, "B U"], Rows], Array]
+Penalty = Callable[[PyTree, Float[Array, "B O"], Float[Array, "B U"], Rows], tuple[Array, Array]]
 ValueObjective = Callable[[ValueTerms, Scalar, Settings], Array]
 ActionNoise = Callable[[Key[Array, ""], Float[Array, "B U"], Settings], Float[Array, "B U"]]
 Weighting = Callable[[Evidence, Scalar, Settings], tuple[Rows, Metrics]]
@@ -64,7 +64,7 @@ class Learner(NamedTuple):
     """What is fixed at compile time.
 
     critic_loss   (q (2, B), y (B,), loss_weight (B,), mass (B,), settings) -> scalar
-    penalty       None, or (critic parameters, s, a, mass) -> scalar, added with ``settings.penalty``
+    penalty       None, or (critic parameters, s, a, mass) -> (Q (2, B), penalty), added with ``settings.penalty``
     value         None, or (ValueTerms, beta, settings) -> scalar: what the value network minimises
     action_noise  None, or (key, a, settings) -> a: noise on the data's actions in the value's target
     weighting     None, or (Evidence, beta, settings) -> (new weights (B,), metrics)
@@ -158,11 +158,11 @@ def update(
     target = critic_target(learner, state, batch, target_key)
 
     def critic_objective(critic):
-        q = networks.critic.apply(critic, batch.observation, batch.action)
-        loss = learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings)
-        if learner.penalty is not None:
-            loss += settings.penalty * learner.penalty(critic, batch.observation, batch.action, batch.mass)
-        return loss, q
+        if learner.penalty is None:
+            q = networks.critic.apply(critic, batch.observation, batch.action)
+            return learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings), q
+        q, penalty = learner.penalty(critic, batch.observation, batch.action, batch.mass)
+        return learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings) + settings.penalty * penalty, q
 
     critic, critic_optimizer, q = descend("critic", critic_objective, has_aux=True)
 

@@ -57,6 +57,14 @@ def gradient_penalty(
     return slope_penalty(values_and_slopes(critic, observation, action)[1], mass)
 
 
+def penalised_values(
+    critic: PyTree, observation: Float[Array, "B O"], action: Float[Array, "B U"], mass: Float[Array, " B"]
+) -> tuple[Float[Array, "2 B"], Float[Array, ""]]:
+    """Q_i(s, a), and the penalty before its coefficient from the same forward pass."""
+    q, slope = values_and_slopes(critic, observation, action)
+    return q, slope_penalty(slope, mass)
+
+
 def _layers(tree: dict[str, Dense]) -> list[Dense]:
     return [tree[f"Dense_{k}"] for k in range(len(tree))]
 

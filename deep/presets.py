@@ -43,7 +43,7 @@ PRESETS: Mapping[str, Preset] = {
         "exp(td / beta) of mean one, followed by the additive recursion, on the critic's loss. The default.",
     ),
     "roer-js": Preset(
-        {"divergence": "js", "value_cap": 0.5},
+        {"divergence": "js"},
         "roer with the generator of the Jensen-Shannon note (twice the divergence in nats, JS-01) and its true ratio "
         "1 / (2 e^-z - 1), which has a pole at log 2; the multiplier is solved for.",
     ),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep import certificate, checkpoint, environments, log, plot, runs
+from deep import build, certificate, checkpoint, environments, log, plot, runs
 from deep.certificate import Certificate
 from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
@@ -63,6 +63,7 @@ def start(configs: Sequence[Config], folders: Sequence[Path], *, unverified: boo
         if folder.exists():  # said before anything is built; `create` decides it
             raise InvalidRun(runs.taken(folder))
     made = [environments.make(config.environment) for config in configs]
+    build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     covered = _gate(unverified)
     session = Session(configs, made)
     for config, folder in zip(configs, folders, strict=True):

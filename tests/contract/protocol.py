@@ -22,6 +22,18 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     relaxed(divergence, z, law) -> ((B,), multiplier)                        `ratio`, for a law and any z and beta
     relaxed_slope(divergence, z, law) -> ((B,), (B, B))                      derivatives of multiplier and ratios in z
     blend(weight, ratio, rate) -> (B,)                                       the additive recursion
+    beta_law(name, divergence, beta, fraction, td_error, mass, /, **settings) -> (beta, fraction)
+        name: `fixed`, `effective-sample-fraction`, `kl-ball`, `feedback`, `feedback-as-printed`; fraction: the smoothed
+        effective sample fraction; settings: those the law reads, of beta, ess_target, kl_target, feedback_rate,
+        feedback_smoothing, beta_min, beta_max
+    beta_law_jacobian(the same) -> ((dbeta'/dbeta, dbeta'/dfraction), (dfraction'/dbeta, dfraction'/dfraction))
+    beta_bracket(td_error, mass, fraction, steepness) -> (low, high)         bounds on beta for KL weights
+    largest_stable_gain(rho) -> float                                        bound on eta s of `feedback`
+    recursion(name, weight, ratio, rate, mass, times) -> (B,)                name: `additive`, `replicator`, `immediate`
+    weighting(rule, recursion, divergence, td_error, weight, mass, beta, **settings) -> ((B,), {name: scalar})
+        rule: `relaxed` or `occupancy`; settings: weight_rate, value_cap
+    weight_statistics(weight, mass, floor, cap) -> {name: scalar}
+    stored_statistics(weight, size, floor, cap) -> {name: scalar}            of the first `size` weights
     polyak(online, target, tau) -> array
     squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
     squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
@@ -243,6 +255,14 @@ class Implementation:
     relaxed: Callable[..., Any] | None = None
     relaxed_slope: Callable[..., Any] | None = None
     blend: Callable[..., Any] | None = None
+    beta_law: Callable[..., Any] | None = None
+    beta_law_jacobian: Callable[..., Any] | None = None
+    beta_bracket: Callable[..., Any] | None = None
+    largest_stable_gain: Callable[..., Any] | None = None
+    recursion: Callable[..., Any] | None = None
+    weighting: Callable[..., Any] | None = None
+    weight_statistics: Callable[..., Any] | None = None
+    stored_statistics: Callable[..., Any] | None = None
     polyak: Callable[..., Any] | None = None
     squashed_log_prob: Callable[..., Any] | None = None
     squashed_draw: Callable[..., Any] | None = None

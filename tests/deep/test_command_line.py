@@ -12,6 +12,7 @@ from tiny_runs import TINY, flags
 from deep import __main__ as command_line
 from deep import certificate, checkpoint, presets, runs, train
 from deep.config import Config
+from deep.published import DEVIATIONS
 
 
 @pytest.fixture
@@ -80,7 +81,17 @@ def test_the_commands_are_listed(run):
 def test_presets_are_explained(run):
     status, out, _ = run("presets")
     assert status == 0
-    assert all(f"\n{name}\n" in f"\n{out}" and entry.explanation in out for name, entry in presets.PRESETS.items())
+    for name, entry in presets.PRESETS.items():
+        assert f"\n{name}\n" in f"\n{out}"
+        assert entry.explanation in " ".join(out.split())
+
+
+def test_deviations_are_explained(run):
+    status, out, _ = run("presets", "--explain")
+    assert status == 0
+    words = " ".join(out.split())
+    assert all(f"- {line}" in words for lines in DEVIATIONS.values() for line in lines)
+    assert DEVIATIONS.keys() <= presets.PRESETS.keys()
 
 
 BAD = {
@@ -93,9 +104,9 @@ BAD = {
     "no layers": (["train", "--hidden"], "--hidden"),
     "not a number": (["train", "--tau", "fast"], "--tau.*fast"),
     "nan": (["train", "--beta", "nan"], "--beta: expected a number > 0, saw nan"),
-    "js cap past the pole": (["train", "--divergence", "js"], "the conjugate of js ends at log 2"),
+    "js cap past the pole": (["train", "--divergence", "js", "--value-cap", "0.7"], "conjugate of js ends at 0.6931"),
     "unknown divergence": (["train", "--divergence", "chi3"], "chi3"),
-    "unknown preset": (["train", "--preset", "reor"], "expected one of sac, roer, saw 'reor'"),
+    "unknown preset": (["train", "--preset", "reor"], "expected one of sac, roer, .*saw 'reor'"),
     "unknown flag": (["train", "--lambda", "3"], "--lambda"),
     "no run to resume": (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     "no run to evaluate": (["evaluate", "nowhere"], "nowhere is not a run folder"),
@@ -103,7 +114,7 @@ BAD = {
     "nothing to plot": (["plot"], "expected at least one run folder"),
     "no certificate": (["train", "InvertedPendulum-v5"], "no certificate covers this run.*tox run -e certify"),
     "certificate asked for": (["certificate"], "no certificate covers this run"),
-    "superfluous": (["presets", "sac"], "takes no arguments, saw sac"),
+    "superfluous": (["certificate", "sac"], "takes no arguments, saw sac"),
     "no episodes": (["evaluate", "nowhere", "--episodes", "0"], "--episodes: expected a whole number >= 1, saw 0"),
 }
 

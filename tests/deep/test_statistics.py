@@ -112,9 +112,10 @@ def test_a_bad_metric_is_not_written(tmp_path):
 
 
 def test_settings_survive_their_file():
-    for entry in presets.PRESETS.values():
-        stored = json.loads(json.dumps(to_json(entry.config)))
-        assert from_json(stored, "config.json") == entry.config
+    for name in presets.PRESETS:
+        config = presets.preset(name)
+        stored = json.loads(json.dumps(to_json(config)))
+        assert from_json(stored, "config.json") == config
     with pytest.raises(ValueError, match=r"config.json: unknown setting 'gamma'"):
         from_json(stored | {"gamma": 0.9}, "config.json")
 

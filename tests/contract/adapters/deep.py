@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_losses
+from contract.adapters import deep_beta, deep_losses
 from contract.protocol import (
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
@@ -468,6 +468,14 @@ implementation = Implementation(
     temperature_gradient=temperature_gradient,
     ratio=ratio,
     blend=compiled(weights.additive),
+    beta_law=deep_beta.beta_law,
+    beta_law_jacobian=deep_beta.beta_law_jacobian,
+    beta_bracket=deep_beta.beta_bracket,
+    largest_stable_gain=deep_beta.largest_stable_gain,
+    recursion=deep_beta.recursion,
+    weighting=deep_beta.weighting,
+    weight_statistics=deep_beta.weight_statistics,
+    stored_statistics=deep_beta.stored_statistics,
     polyak=compiled(agent.polyak),
     squashed_log_prob=squashed_log_prob,
     squashed_draw=squashed_draw,
