@@ -9,7 +9,7 @@ are compared, and 1 the baseline's mean. These two numbers are taken as they are
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64

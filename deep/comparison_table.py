@@ -97,9 +97,7 @@ def figure(comparison: Comparison) -> Any:
 def _draw_profiles(axes: Any, comparison: Comparison, looks: dict[str, dict[str, Any]]) -> dict[str, Any]:
     handles = {}
     for one in comparison.overall:
-        (line,) = axes.plot(
-            comparison.thresholds, one.profile.estimate, drawstyle="steps-post", **looks[one.label]
-        )
+        (line,) = axes.plot(comparison.thresholds, one.profile.estimate, drawstyle="steps-post", **looks[one.label])
         axes.fill_between(
             comparison.thresholds,
             one.profile.low,

@@ -3,6 +3,7 @@
 Figures are made without pyplot, so that nothing opens a window and nothing has to be closed.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -86,5 +87,6 @@ def save(figure: Any, path: Path) -> None:
         figure.savefig(partial, dpi=150)
         os.replace(partial, path)
     except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise InvalidRun(f"cannot write the figure {path}: {error}") from error

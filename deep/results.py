@@ -5,6 +5,7 @@ Two runs of one preset with different values of beta are therefore two groups, a
 """
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,7 +109,7 @@ def groups(results: Sequence[Result]) -> list[Group]:
         for identity, members in zip(identities, variants.values(), strict=True):
             said = ", ".join(f"{name}={_short(identity[name])}" for name in differing)
             ordered = sorted(members, key=lambda run: run.config.seed)
-            for one, other in zip(ordered, ordered[1:], strict=False):
+            for one, other in itertools.pairwise(ordered):
                 if one.config.seed == other.config.seed:
                     raise InvalidRun(
                         f"{one.folder} and {other.folder} are both seed {one.config.seed} of {preset} on {environment} "

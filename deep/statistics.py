@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 
-Strata = Sequence[Float64[np.ndarray, "N ..."]]
-Statistic = Callable[[Strata], np.ndarray]
+Strata = Sequence[Float64[np.ndarray, "_ ..."]]
+Statistic = Callable[[Strata], Any]
 
 
 class Interval(NamedTuple):
@@ -55,17 +55,17 @@ def aggregate_iqm(scores: Strata) -> np.ndarray:
 
 def aggregate_mean(scores: Strata) -> np.ndarray:
     """Mean over the tasks of the mean over each task's runs."""
-    return np.mean([task.mean(axis=0) for task in scores], axis=0)
+    return np.asarray(np.mean([task.mean(axis=0) for task in scores], axis=0))
 
 
 def aggregate_median(scores: Strata) -> np.ndarray:
     """Median over the tasks of the mean over each task's runs."""
-    return np.median([task.mean(axis=0) for task in scores], axis=0)
+    return np.asarray(np.median([task.mean(axis=0) for task in scores], axis=0))
 
 
 def optimality_gap(scores: Strata, target: float = 1.0) -> np.ndarray:
     """By how much the scores miss ``target`` on average, those above it counting as ``target``; every task the same."""
-    return target - np.mean([np.minimum(task, target).mean(axis=0) for task in scores], axis=0)
+    return np.asarray(target - np.mean([np.minimum(task, target).mean(axis=0) for task in scores], axis=0))
 
 
 def performance_profile(scores: Strata, thresholds: ArrayLike) -> np.ndarray:
@@ -87,7 +87,7 @@ def probability_of_improvement(scores: Strata, others: Strata) -> np.ndarray:
     for x, y in zip(scores, others, strict=True):
         above, equal = x[:, None] > y[None], x[:, None] == y[None]
         chances.append((above + 0.5 * equal).mean(axis=(0, 1)))
-    return np.mean(chances, axis=0)
+    return np.asarray(np.mean(chances, axis=0))
 
 
 def bootstrap(

@@ -75,7 +75,8 @@ def record(environment: Environment, act: Act, seed: int, path: Path, no_backend
     except OSError as error:
         raise InvalidRun(f"cannot write the video {path}: {error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
     return Film(*played[0], rate)
 
 
@@ -169,7 +170,7 @@ def _ffmpeg() -> str:
         if found := shutil.which("ffmpeg"):
             return found
         raise InvalidSetting(
-            'an .mp4 needs ffmpeg: pip install "roer[video]" brings it, as does the system\'s package; a .gif needs none'
+            'an .mp4 needs ffmpeg: pip install "roer[video]" brings it, as does your system; a .gif needs none'
         ) from error
     return imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -206,8 +207,7 @@ def _write_mp4(program: str, frames: Iterator[Frame], path: Path, rate: float) -
 def _write_gif(frames: Iterator[Frame], path: Path, rate: float) -> None:
     from PIL import Image
 
-    # One palette, the first frame's, for all: with one for each, colours flicker. Durations are whole centiseconds.
-    first = Image.fromarray(next(frames)).quantize(255)
-    others = (Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE) for frame in frames)
-    centiseconds = max(2, round(100 / rate))
-    first.save(path, save_all=True, append_images=others, duration=10 * centiseconds, loop=0)
+    # Each frame has the palette that suits it; frames that equal their predecessor prolong it. Whole centiseconds.
+    first, *others = (Image.fromarray(frame).quantize(256) for frame in frames)
+    duration = 10 * max(2, round(100 / rate))
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
