@@ -167,32 +167,33 @@ def _thresholds(strata: dict[str, list[np.ndarray]]) -> np.ndarray:
 
 def _overall(label: str, strata: dict[str, list[np.ndarray]], baseline: str, thresholds: np.ndarray) -> Overall:
     own = strata[label]
-    aggregates = (
-        statistics.aggregate_iqm,
-        statistics.aggregate_mean,
-        statistics.aggregate_median,
-        statistics.optimality_gap,
+    return Overall(
+        label,
+        iqm=statistics.stratified_bootstrap(own, statistics.aggregate_iqm),
+        mean=statistics.stratified_bootstrap(own, statistics.aggregate_mean),
+        median=statistics.stratified_bootstrap(own, statistics.aggregate_median),
+        optimality_gap=statistics.stratified_bootstrap(own, statistics.optimality_gap),
+        improvement=None if label == baseline else _improvement(own, strata[baseline]),
+        profile=statistics.stratified_band(own, lambda s: statistics.performance_profile(s, thresholds)),
     )
-    intervals = [statistics.stratified_bootstrap(own, aggregate) for aggregate in aggregates]
-    improvement = None if label == baseline else _improvement(own, strata[baseline])
-    profile = statistics.stratified_band(own, lambda s: statistics.performance_profile(s, thresholds))
-    return Overall(label, *intervals, improvement, profile)
 
 
 def _remarks(entries: Sequence[Entry], left_out: Sequence[str]) -> list[str]:
     """What a reader must know about the numbers."""
     remarks = [f"{task} is left out of the scores over all tasks: not every preset was run there" for task in left_out]
+    alike: dict[str, list[str]] = {}
     for environment, together in itertools.groupby(entries, key=lambda entry: entry.environment):
         members = list(together)
-        alike = len({entry.seeds for entry in members}) == 1
-        if len(members) > 1 and alike:
-            remarks.append(
-                f"{environment}: paired, every preset with the seeds {_listed(members[0].seeds)} (same initial "
-                "networks, warm-up and resets); the intervals treat runs as independent all the same"
-            )
+        if len(members) > 1 and len({entry.seeds for entry in members}) == 1:
+            alike.setdefault(_listed(members[0].seeds), []).append(environment)
         elif len(members) > 1:
             said = ", ".join(f"{entry.label} {_listed(entry.seeds)}" for entry in members)
             remarks.append(f"{environment}: not paired, the presets have different seeds ({said})")
+    for seeds, environments in alike.items():
+        remarks.append(
+            f"{', '.join(environments)}: paired, every preset with the seeds {seeds} (same initial networks, warm-up "
+            "and resets); the intervals treat runs as independent all the same"
+        )
     fewest = min(len(entry.seeds) for entry in entries)
     if fewest < MANY:
         remarks.append(

@@ -44,8 +44,9 @@ def show(comparison: Comparison) -> None:
         for at, head in enumerate(table.heads):
             words = at == 0 or head == "preset"
             grid.add_column(head, justify="left" if words else "right", no_wrap=words)
-        for row in table.rows:
-            grid.add_row(*row)
+        for at, row in enumerate(table.rows):
+            following = table.rows[min(at + 1, len(table.rows) - 1)]
+            grid.add_row(*row, end_section=table.heads[0] == "task" and following[0] != row[0])
         console.print(grid, markup=False)
     for note in _notes(comparison):
         console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
@@ -131,14 +132,15 @@ def _draw_improvement(axes: Any, comparison: Comparison, looks: dict[str, dict[s
 
 
 def _entry_row(entry: Entry) -> tuple[str, ...]:
+    digits = 0 if abs(entry.iqm.estimate) >= 1000 else 1
     return (
         entry.environment,
         f"{entry.step:,}",
         entry.label,
         str(len(entry.seeds)),
-        _interval(entry.iqm, ",.1f", alone=len(entry.seeds) == 1),
-        f"{entry.median:,.1f}",
-        _interval(entry.difference, "+,.1f"),
+        _interval(entry.iqm, f",.{digits}f", alone=len(entry.seeds) == 1),
+        f"{entry.median:,.{digits}f}",
+        _interval(entry.difference, f"+,.{digits}f"),
         _interval(entry.improvement, ".2f"),
     )
 

@@ -119,7 +119,7 @@ def _matching(panel: Panel, names: set[str]) -> list[str]:
     return sorted(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in panel.patterns))
 
 
-def _name_dashes(panel: Any, dashes: dict[str, figures.Dash]) -> None:
+def _name_dashes(panel: Any, dashes: dict[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color="0.35", linewidth=1.2, linestyle=dash) for dash in dashes.values()]

@@ -81,7 +81,7 @@ def test_scores_do_not_depend_on_the_unit_of_returns(row, tmp_path):
 
 def test_the_reader_is_told(tmp_path):
     notes = "\n".join(compare(everything(tmp_path)).notes)
-    assert "Easy-v0: paired, every preset with the seeds 0-3" in notes
+    assert "Easy-v0, Hard-v0: paired, every preset with the seeds 0-3" in notes
     assert "as few as 4 runs" in notes
     made(tmp_path / "more", {20: [1.0]}, environment="Easy-v0", preset="roer", seed=7)
     made(tmp_path / "alone", {20: [1.0]}, [0.0], environment="New-v0", preset="roer")
