@@ -1,4 +1,4 @@
-"""The command line: ``python -m deep train | evaluate | plot | presets | certificate`` (installed: ``roer-train``)."""
+"""The command line: ``python -m deep COMMAND`` (installed: ``roer-train``)."""
 
 import importlib
 import sys
@@ -8,7 +8,10 @@ from deep.errors import DeepError
 COMMANDS = {
     "train": "train an agent, or several seeds in one program; --resume continues",
     "evaluate": "play episodes with a run's last policy",
-    "plot": "learning curves, one line for each preset",
+    "plot": "learning curves, one line for each preset; diagnostics of a run",
+    "compare": "presets side by side: scores with intervals, profiles, probabilities of improvement",
+    "video": "film an episode, without a screen",
+    "export": "the policy as files that act without this package",
     "presets": "the named presets and what they are",
     "certificate": "what covers this environment, or how to get it",
 }

@@ -167,15 +167,15 @@ class Environment:
         return f"{self.name}: observation[{at}] is {observation[at]} {when}; expected finite float32 numbers"
 
 
-def make(identifier: str) -> Environment:
+def make(identifier: str, render_mode: str | None = None) -> Environment:
     """The Gymnasium environment ``identifier`` ("HalfCheetah-v5", "package.module:Name-v0").
 
     InvalidEnvironment for an unknown identifier (with the nearest known ones), for a simulator that is not installed
-    and for spaces that the continuous agent cannot use.
+    and for spaces that the continuous agent cannot use. ``render_mode`` is Gymnasium's, for videos.
     """
     try:
         with _quiet_construction():
-            environment = gymnasium.make(identifier, disable_env_checker=True)
+            environment = gymnasium.make(identifier, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         remedy = 'pip install "roer[deep]"' if "mujoco" in str(error).lower() else _first_line(error)
         raise InvalidEnvironment(f"{identifier}: its simulator is not installed: {remedy}") from error

@@ -1,8 +1,8 @@
-"""What a run writes down while it goes: metrics.jsonl, timing.jsonl, TensorBoard events, and the terminal.
+"""What a run writes down while it goes: metrics.jsonl, timing.jsonl, the boards asked for, and the terminal.
 
 ``metrics.jsonl`` is deterministic: one JSON object a line, ``step`` first, no clock in it, so that two runs with equal
 settings, or a run and its resumed twin, have equal bytes. Everything that depends on the clock goes to
-``timing.jsonl`` and TensorBoard. Names follow CleanRL (``charts/``, ``losses/``); :data:`METRICS` says what each is.
+``timing.jsonl`` and the boards. Names follow CleanRL (``charts/``, ``losses/``); :data:`METRICS` says what each is.
 """
 
 import json
@@ -10,9 +10,11 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deep.boards import Board
 from deep.errors import Diverged, InvalidRun
 
 METRICS: dict[str, str] = {
@@ -33,26 +35,37 @@ METRICS: dict[str, str] = {
     "weights/beta": "temperature beta of the weights, in units of reward",
     "weights/multiplier": "nu that makes the batch's ratios mean one, in units of delta / beta (JS-04)",
     "weights/ratio_max": "largest ratio of the batch",
+    "weights/kl": "KL divergence of the batch under the new weights from the plain one, in nats",
+    "weights/at_floor": "share of the batch whose weight is the smallest that the rule gives",
+    "weights/at_cap": "share of the batch whose weight is the largest that the rule gives",
+    "weights/ratio_mean": "mean of the ratios: one for the relaxed problem; for the flow dual only at its optimum",
+    "weights/ratio_min": "smallest ratio of the batch",
+    "weights/ratio_kl": "KL divergence of the batch under the ratios from the plain one, in nats",
+    "weights/ratio_at_floor": "share of the batch whose ratio is the smallest that the divergence gives",
+    "weights/ratio_at_cap": "share of the batch whose ratio is the largest that the divergence gives",
     "weights/mean": "mean of the batch's new experience weights",
     "weights/min": "smallest of them",
     "weights/max": "largest of them",
     "weights/ess": "effective sample size of the weights as a fraction of the batch (ESS-01)",
     "weights/ratio_ess": "effective sample size of the ratios as a fraction of the batch",
-    "charts/SPS": "environment steps per second, evaluations not counted (timing.jsonl and TensorBoard only)",
+    "charts/SPS": "environment steps per second, evaluations not counted (timing.jsonl and boards only)",
     "evaluation/seconds": "duration of the evaluation (timing.jsonl only)",
 }
 
 
 class Log:
-    """The writers of one run folder; ``position`` continues an interrupted metrics.jsonl at that byte."""
+    """The writers of one run folder; ``position`` continues an interrupted metrics.jsonl at that byte.
 
-    def __init__(self, folder: Path, position: int | None = None, step: int = 0) -> None:
+    ``boards`` get every scalar as well and are closed with the log.
+    """
+
+    def __init__(self, folder: Path, position: int | None = None, step: int = 0, boards: Sequence[Board] = ()) -> None:
         self.path = folder / "metrics.jsonl"
         if position is not None:
             _truncate(self.path, position)
         self._metrics = self.path.open("ab")
         self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8")
-        self._board = _board(folder / "tensorboard", step)
+        self._boards = tuple(boards)
         self._clock, self._last_step = time.monotonic(), step
 
     def write(self, step: int, metrics: dict[str, Any]) -> None:
@@ -62,9 +75,8 @@ class Log:
                 raise Diverged(f"{name} is {value} at step {step}; expected a finite number")
         self._metrics.write(json.dumps({"step": step, **metrics}).encode() + b"\n")
         self._metrics.flush()  # handed to the system: survives the death of this process
-        for name, value in metrics.items():
-            if not isinstance(value, list):
-                self._board.add_scalar(name, value, step)
+        if self._boards:
+            self._show(step, {name: value for name, value in metrics.items() if not isinstance(value, list)})
 
     def speed(self, step: int) -> None:
         """Append the steps per second since the previous line of this kind to timing.jsonl; evaluations not counted."""
@@ -72,12 +84,16 @@ class Log:
         rate = (step - self._last_step) / elapsed if elapsed > 0 else 0.0
         self._clock, self._last_step = time.monotonic(), step
         self._time(step, {"charts/SPS": rate})
-        self._board.add_scalar("charts/SPS", rate, step)
+        self._show(step, {"charts/SPS": rate})
 
     def evaluated(self, step: int, seconds: float) -> None:
         """Append how long an evaluation took."""
         self._clock += seconds
         self._time(step, {"evaluation/seconds": seconds})
+
+    def _show(self, step: int, scalars: dict[str, float]) -> None:
+        for board in self._boards:
+            board.write(step, scalars)
 
     def _time(self, step: int, values: dict[str, float]) -> None:
         self._timing.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
@@ -93,7 +109,8 @@ class Log:
         """Flush and close every file."""
         self._metrics.close()
         self._timing.close()
-        self._board.close()
+        for board in self._boards:
+            board.close()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -120,13 +137,6 @@ def _truncate(path: Path, position: int) -> None:
             "restore the file, or resume a copy of the run folder that is complete"
         )
     os.truncate(path, position)
-
-
-def _board(folder: Path, step: int):
-    from tensorboardX import SummaryWriter
-
-    # What an interrupted run logged after its last checkpoint is logged again: hide the first copy.
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
 
 
 class Lines:

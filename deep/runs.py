@@ -2,7 +2,7 @@
 
     config.json      every setting, and one entry for each time the run was started or resumed: versions, certificate,
                      git revision, date
-    metrics.jsonl    the log, free of clocks;  timing.jsonl and tensorboard/  with clocks
+    metrics.jsonl    the log, free of clocks;  timing.jsonl  with clocks;  tensorboard/ and wandb/  on request
     checkpoints/     the last two, each enough to continue bit for bit
     curve.png        at the end
 

@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from deep import build, certificate, checkpoint, environments, log, plot, runs
+from deep.boards import Boards, check, requested
 from deep.certificate import Certificate
 from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
 from deep.session import Session, lane
 
+NO_BOARDS = Boards()
 TICK = 16  # steps between two looks at the clock for the progress bar
 
 
@@ -52,7 +54,9 @@ class Stop:
         self.signal = number
 
 
-def start(configs: Sequence[Config], folders: Sequence[Path], *, unverified: bool = False) -> int:
+def start(
+    configs: Sequence[Config], folders: Sequence[Path], *, unverified: bool = False, boards: Boards = NO_BOARDS
+) -> int:
     """Train from the beginning in new folders, one for each configuration; they may differ in their seeds alone.
 
     Returns the number of the signal that stopped it, or 0. NotCertified without a matching certificate unless
@@ -62,6 +66,7 @@ def start(configs: Sequence[Config], folders: Sequence[Path], *, unverified: boo
     for folder in folders:
         if folder.exists():  # said before anything is built; `create` decides it
             raise InvalidRun(runs.taken(folder))
+    check(*boards)
     made = [environments.make(config.environment) for config in configs]
     build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     covered = _gate(unverified)
@@ -71,16 +76,19 @@ def start(configs: Sequence[Config], folders: Sequence[Path], *, unverified: boo
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(runs.claimed(folder))
-        return _loop(session, folders, [log.Log(folder) for folder in folders])
+        return _loop(session, folders, _logs(session, folders, boards, None))
 
 
-def resume(folders: Sequence[Path], *, steps: int | None = None, unverified: bool = False) -> int:
+def resume(
+    folders: Sequence[Path], *, steps: int | None = None, unverified: bool = False, boards: Boards = NO_BOARDS
+) -> int:
     """Continue runs that were started together from their last common checkpoint, or from the beginning without one.
 
     ``steps`` may extend them. The logs are cut back to where they were at the checkpoint.
     """
     stored = [runs.settings(folder) for folder in folders]
     configs = stored if steps is None else [dataclasses.replace(config, steps=steps) for config in stored]
+    check(*boards)
     covered = _gate(unverified)
     with contextlib.ExitStack() as held:
         for folder in folders:
@@ -99,8 +107,20 @@ def resume(folders: Sequence[Path], *, steps: int | None = None, unverified: boo
             return 0
         for config, folder in zip(configs, folders, strict=True):
             runs.append(folder, config, runs.session(covered, session.step))
-        logs = [log.Log(folder, position, session.step) for folder, position in zip(folders, positions, strict=True)]
-        return _loop(session, folders, logs)
+        return _loop(session, folders, _logs(session, folders, boards, positions))
+
+
+def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: Sequence[int] | None) -> list[log.Log]:
+    """The log of every lane, with the boards asked for; ``positions`` continues logs that are there."""
+    return [
+        log.Log(
+            folder,
+            None if positions is None else positions[index],
+            session.step,
+            requested(folder, session.configs[index], session.step, *boards),
+        )
+        for index, folder in enumerate(folders)
+    ]
 
 
 def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log]) -> int:

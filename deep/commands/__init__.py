@@ -1,1 +1,1 @@
-"""The commands of ``python -m deep``, a module each with ``run(arguments) -> exit status``."""
+"""The commands, one module each: ``run(arguments)`` parses what follows the command's name and returns the status."""

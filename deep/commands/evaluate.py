@@ -1,16 +1,16 @@
-"""``evaluate``."""
+"""Play episodes with the policy of a run's last sound checkpoint."""
 
 import dataclasses
-import sys
+import functools
+import json
 from pathlib import Path
-
-import tyro
 
 from deep.errors import InvalidSetting
 
 
 def run(arguments: list[str]) -> int:
-    """Play episodes with the policy of the last sound checkpoint."""
+    """Print the returns; status 0."""
+    import tyro
 
     @dataclasses.dataclass(frozen=True)
     class Evaluate:
@@ -22,34 +22,33 @@ def run(arguments: list[str]) -> int:
         """Number of episodes."""
         seed: int = 0
         """Seed of the episodes' resets; independent of the training's."""
+        json: bool = False
+        """Print every return and length as JSON."""
 
-    parsed = tyro.cli(Evaluate, prog="python -m deep evaluate", args=arguments)
+    parsed = tyro.cli(Evaluate, prog="python -m deep evaluate", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
     if parsed.episodes < 1 or not 0 <= parsed.seed < 2**32:
         flag, value = ("--episodes", parsed.episodes) if parsed.episodes < 1 else ("--seed", parsed.seed)
         raise InvalidSetting(f"{flag}: expected a whole number >= {int(flag == '--episodes')}, saw {value}")
-    from deep import build, checkpoint, environments, programs, runs
+    from deep import environments, policy
     from deep.evaluate import evaluate, greedy
     from deep.statistics import bootstrap
 
-    config = runs.settings(parsed.run)
-    saved, refused = checkpoint.latest(parsed.run / "checkpoints")
-    for error in refused:
-        print(f"warning: {error}; falling back to {saved.path.name}", file=sys.stderr)
-    environment = environments.make(config.environment)
-    learner = build.learner_of(config, environment.action_size)
-    state = checkpoint.tree_like(programs.initial_state(config, learner, environment), saved, "agent")
-    environment.close()
+    trained = policy.load(parsed.run)
     result = evaluate(
-        lambda: environments.make(config.environment),
-        greedy(learner),
-        state.params.actor,
+        functools.partial(environments.make, trained.config.environment),
+        greedy(trained.learner),
+        trained.actor,
         parsed.episodes,
         parsed.seed,
-        saved.step,
+        trained.step,
     )
-    interval = bootstrap(result.returns, statistic=lambda values: values.mean(axis=0))
-    print(f"{parsed.run}: step {saved.step:,}, {parsed.episodes} episodes, seed {parsed.seed}")
-    print(f"return  mean {interval.estimate:.2f}  (95 % bootstrap interval {interval.low:.2f} to {interval.high:.2f})")
+    mean = bootstrap(result.returns, statistic=lambda values: values.mean(axis=0))
+    if parsed.json:
+        numbers = {"returns": result.returns.tolist(), "lengths": result.lengths.tolist(), "mean": mean._asdict()}
+        print(json.dumps({"run": str(parsed.run), "step": trained.step, "seed": parsed.seed, **numbers}))
+        return 0
+    print(f"{parsed.run}: step {trained.step:,}, {parsed.episodes} episodes, seed {parsed.seed}")
+    print(f"return  mean {mean.estimate:.2f}  (95 % bootstrap interval {mean.low:.2f} to {mean.high:.2f})")
     print(f"        min {result.returns.min():.2f}  max {result.returns.max():.2f}")
     print(f"length  mean {result.lengths.mean():.1f}")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from deep import presets, runs, train
+from deep.boards import Boards
 from deep.config import Config
 from deep.errors import InvalidSetting
 
@@ -42,6 +43,12 @@ def run(arguments: list[str]) -> int:
             default=None,
             metadata={"help": "Continue the run in this folder with its own settings; only --steps may be given too."},
         )
+        tensorboard: bool = dataclasses.field(
+            default=False, metadata={"help": "Also write TensorBoard events, to the run folder."}
+        )
+        wandb: str | None = dataclasses.field(
+            default=None, metadata={"help": "Also log to this project of Weights & Biases; extra: wandb."}
+        )
         unverified: bool = dataclasses.field(
             default=False,
             metadata={"help": "Train even if no certificate covers this environment; recorded in config.json."},
@@ -55,6 +62,7 @@ def run(arguments: list[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     settings = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(Config)}
+    boards = Boards(parsed.tensorboard, parsed.wandb)
     _keep_compiled_programs()
     if parsed.resume is None:
         config = Config(**settings)
@@ -64,13 +72,13 @@ def run(arguments: list[str]) -> int:
             configs = [dataclasses.replace(config, seed=seed) for seed in chosen]
             root = parsed.folder or runs.folder_of(config, seeds=parsed.seeds)
             places = [root / f"s{seed}" for seed in chosen]
-        return _exit_status(train.start(configs, places, unverified=parsed.unverified))
+        return _exit_status(train.start(configs, places, unverified=parsed.unverified, boards=boards))
     changed = [name for name, value in settings.items() if name != "steps" and value != getattr(base, name)]
     if changed or parsed.folder or parsed.seeds:
         flag = f"--{changed[0].replace('_', '-')}" if changed else "--folder" if parsed.folder else "--seeds"
         raise InvalidSetting(f"{flag}: a resumed run keeps its own settings; only --steps may be given, to extend it")
     steps = parsed.steps if parsed.steps != base.steps else None
-    return _exit_status(train.resume(folders, steps=steps, unverified=parsed.unverified))
+    return _exit_status(train.resume(folders, steps=steps, unverified=parsed.unverified, boards=boards))
 
 
 def seed_list(text: str) -> list[int]:

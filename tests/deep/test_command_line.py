@@ -51,7 +51,7 @@ def test_help_explains_every_setting_with_its_default(run):
     for field in dataclasses.fields(Config):
         if field.name != "environment":
             assert f"--{field.name.replace('_', '-')}" in text, field.name
-    assert text.count("(default:") == len(dataclasses.fields(Config)) + 4  # seeds, folder, resume, unverified
+    assert text.count("(default:") == len(dataclasses.fields(Config)) + 6  # seeds, folder, resume, boards, unverified
     assert "Polyak step of the target critic in (0, 1]" in text
     assert "(default: 16.0)" in text
 
