@@ -172,15 +172,20 @@ def tree_like(template: PyTree, checkpoint: Checkpoint, prefix: str) -> PyTree:
 
 
 def arrays_of_replay(replay: Replay, prefix: str) -> Arrays:
-    """The filled part of the buffer: the empty slots are never read and not worth disk space."""
+    """The filled part of the buffer: empty slots are never read and sums of weights follow from the weights."""
     size = int(replay.size)
-    return {
-        f"{prefix}/{name}": array[:size] if array.ndim else array
-        for name, array in ((field, np.asarray(getattr(replay, field))) for field in Replay._fields)
-    }
+    stored = {name: np.asarray(leaf) for name, leaf in replay._asdict().items() if name != "sums"}
+    return {f"{prefix}/{name}": array[:size] if array.ndim else array for name, array in stored.items()}
 
 
-def replay_like(capacity: int, observation_size: int, action_size: int, checkpoint: Checkpoint, prefix: str) -> Replay:
+def replay_like(
+    capacity: int,
+    observation_size: int,
+    action_size: int,
+    checkpoint: Checkpoint,
+    prefix: str,
+    proportional: bool = False,
+) -> Replay:
     """A buffer of ``capacity`` slots holding the checkpoint's transitions at their places.
 
     The capacity may have grown as long as nothing was overwritten: the next slot is then the first empty one.
@@ -192,7 +197,9 @@ def replay_like(capacity: int, observation_size: int, action_size: int, checkpoi
             "slots cannot continue; the size of a buffer that is full cannot be changed"
         )
     fields = {}
-    for name, slots in buffer.create(capacity, observation_size, action_size)._asdict().items():
+    empty = buffer.create(capacity, observation_size, action_size)._asdict()
+    del empty["sums"]
+    for name, slots in empty.items():
         rows = checkpoint.arrays[f"{prefix}/{name}"]
         if rows.dtype != slots.dtype or rows.shape[1:] != slots.shape[1:]:
             raise CheckpointError(
@@ -203,7 +210,9 @@ def replay_like(capacity: int, observation_size: int, action_size: int, checkpoi
         if slots.ndim:
             filled[:size] = rows
         fields[name] = jnp.array(filled, copy=True)
-    return Replay(**fields)._replace(size=jnp.int32(size), head=jnp.int32(size % capacity if size < capacity else head))
+    head = size % capacity if size < capacity else head
+    restored = Replay(**fields, sums=None)._replace(size=jnp.int32(size), head=jnp.int32(head))
+    return buffer.with_sums(restored) if proportional else restored
 
 
 def _step(path: Path) -> int:

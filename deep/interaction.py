@@ -72,11 +72,7 @@ def interact(
 
     ``observation`` is where the next action is needed: the successor, or the first observation after a reset.
     """
-    # Always true, but not at compile time: written straight into the program, the insertion is fused into the gather
-    # that follows, and XLA then copies the whole buffer at every step to have it before and after.
-    stored = jax.lax.cond(
-        stored.head < stored.reward.shape[0], replay.insert, lambda stored, _: stored, stored, transition
-    )
+    stored = replay.insert(stored, transition)
     state, stored, metrics = learn(learner, plan, settings, state, stored)
     key, act_key = jax.random.split(state.key)
     action = agent.act(learner, state.params.actor, observation, act_key)
