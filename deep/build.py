@@ -10,7 +10,19 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from deep import agent, beta, divergence, interaction, losses, networks, penalty, published, replay, weights
+from deep import (
+    agent,
+    baselines,
+    beta,
+    divergence,
+    interaction,
+    losses,
+    networks,
+    penalty,
+    published,
+    sampling,
+    weights,
+)
 from deep.config import Config
 from deep.errors import InvalidSetting
 from deep.types import Settings
@@ -43,6 +55,8 @@ BETA_LAWS = {
     "feedback-as-printed": lambda generator: beta.feedback_as_printed,
 }
 CRITIC_LOSSES = {"squared": losses.squared_error, "huber": losses.huber_error}
+BASELINE_LOSSES = {"lap": losses.huber_error, "pal": baselines.pal_loss}
+BASELINE_RULES = {"per": baselines.per, "lap": baselines.lap}
 NETWORKS = {"standard": networks.continuous, "published": networks.published}
 
 
@@ -72,7 +86,18 @@ def learner_of(config: Config, action_size: int) -> agent.Learner:
 
 def plan_of(config: Config) -> interaction.Plan:
     """How batches are drawn."""
-    return interaction.Plan(weighted_loss, config.batch_size, config.updates_per_step)
+    proportional = config.weight_use == "sampling"
+    weighed = config.divergence != "none"
+    return interaction.Plan(
+        sampling=sampling.proportional if proportional else sampling.weighted if weighed else sampling.uniform,
+        batch_size=config.batch_size,
+        updates=config.updates_per_step,
+        n_step=config.n_step,
+        candidates=config.candidates if config.baseline == "laber" else 1,
+        initial_states=config.batch_size if weighed and config.value_objective == "occupancy" else 0,
+        proportional=proportional,
+        prioritised=config.baseline in ("per", "lap"),
+    )
 
 
 def settings_of(config: Config, action_size: int) -> Settings:
@@ -124,13 +149,6 @@ def roer(generator: divergence.Divergence | None) -> dict[str, Any]:
     }
 
 
-def weighted_loss(key, stored, batch_size, settings):
-    """Uniform indices, the stored weights as factors of the critic's loss."""
-    del settings
-    indices = replay.sample_indices(key, stored, batch_size)
-    return indices, stored.weight[indices]
-
-
 @functools.lru_cache(maxsize=64)
 def _learner(
     chosen, adam, generator, objective, recursion, law, critic_loss, baseline, penalised, noised
@@ -142,7 +160,8 @@ def _learner(
         functions["weighting"] = LITERAL_RULES.get(recursion) or ratio(generator, RECURSIONS[recursion])
         functions["beta_law"] = BETA_LAWS[law](generator)
         functions["action_noise"] = published.action_noise if noised else None
-    functions["critic_loss"] = CRITIC_LOSSES[critic_loss]
+    functions["critic_loss"] = BASELINE_LOSSES.get(baseline, CRITIC_LOSSES[critic_loss])
+    functions["weighting"] = BASELINE_RULES.get(baseline, functions["weighting"])
     functions["penalty"] = penalty.penalised_values if penalised else None
     return agent.Learner(chosen, agent.Optimizers(adam, adam, adam, adam), **functions)
 

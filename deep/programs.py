@@ -9,22 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from deep import agent, build, interaction, replay, seeds
+from deep import agent, build, interaction, seeds
 from deep.config import Config
 from deep.environments import Environment
-from deep.replay import Replay, Transition
+from deep.interaction import Memory
+from deep.replay import Transition
 from deep.types import AgentState
 
 
 class Programs(NamedTuple):
     """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
 
-    State and replay are donated: updated in place, the buffer is never copied.
+    State and memory are donated: updated in place, the buffer is never copied.
     """
 
     create: Callable[..., AgentState]
-    insert: Callable[..., Replay]
-    interact: Callable[..., tuple[AgentState, Replay, Array, agent.Metrics]]
+    begin: Callable[..., Memory]
+    insert: Callable[..., Memory]
+    interact: Callable[..., tuple[AgentState, Memory, Array, agent.Metrics]]
     first_action: Callable[..., tuple[AgentState, Array]]
 
 
@@ -35,22 +37,22 @@ def programs(
     """The functions, compiled once for all sessions of a process that share the arguments.
 
     The host hands over one array (L, F) for each step, a row for each lane (observation, action, successor, observation
-    to act on, reward, terminated): every separate argument from the host costs as much as all of these numbers.
+    to act on, reward, terminated, ended): every separate argument from the host costs as much as all of these numbers.
     """
     ends = np.cumsum([observation_size, action_size, observation_size, observation_size])
 
     def unpack(row):
-        before, action, successor, now, (reward, terminated) = jnp.split(row, ends)
-        return Transition(before, action, reward, successor, terminated), now
+        before, action, successor, now, (reward, terminated, ended) = jnp.split(row, ends)
+        return Transition(before, action, reward, successor, terminated, ended), now
 
     def create(key, initial_alpha, initial_beta):
         return agent.create(learner, key, observation_size, action_size, initial_alpha, initial_beta)
 
-    def insert(stored, row):
-        return replay.insert(stored, unpack(row)[0])
+    def insert(memory, row):
+        return interaction.insert(plan, memory, *unpack(row))
 
-    def interact(state, stored, row, settings):
-        return interaction.interact(learner, plan, settings, state, stored, *unpack(row))
+    def interact(state, memory, row, settings):
+        return interaction.interact(learner, plan, settings, state, memory, *unpack(row))
 
     def first_action(state, observation):
         key, act_key = jax.random.split(state.key)
@@ -58,6 +60,7 @@ def programs(
 
     return Programs(
         jax.jit(_on_lanes(create, lanes, 1)),
+        jax.jit(_on_lanes(interaction.begin, lanes, 2), donate_argnums=0),
         jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
         jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
         jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),

@@ -95,4 +95,6 @@ def categorical(key: Key[Array, ""], weight: Float[Array, " M"], count: int) -> 
     # belongs to a positive entry.
     prefix = jax.lax.cummax(jnp.where(weight > 0.0, jnp.cumsum(weight), 0.0))
     u = jax.random.uniform(key, (count,), weight.dtype) * prefix[-1]
-    return jnp.searchsorted(prefix, jnp.minimum(u, jnp.nextafter(prefix[-1], jnp.zeros((), weight.dtype))), side="right")
+    return jnp.searchsorted(
+        prefix, jnp.minimum(u, jnp.nextafter(prefix[-1], jnp.zeros((), weight.dtype))), side="right"
+    )

@@ -25,12 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from deep import agent, build, checkpoint, programs, replay, seeds
+from deep import agent, build, checkpoint, interaction, programs, seeds
 from deep.checkpoint import Checkpoint
 from deep.config import Config, to_json
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged
+from deep.interaction import Memory
 from deep.programs import lane
+from deep.replay import Replay
 
 
 class Episode(NamedTuple):
@@ -66,18 +68,24 @@ class Session:
         self.capacity = min(config.buffer_size, config.steps)  # slots that no step would reach cost memory only
         self.metrics: dict[str, Array] = {}
         self._sizes = (environment.observation_size, environment.action_size)
-        plan = build.plan_of(config)
+        self._plan = plan = build.plan_of(config)
         self._programs = programs.programs(self.learner, plan, *self._sizes, len(self.configs))
         self._warmups = np.stack(
             [one.actions.random(seeds.warmup(its.seed), its.warmup_steps) for its, one in self._lanes()]
         )
         self.state = programs.initial_states(self.learner, plan, self._sizes, self.configs)
-        empty = replay.create(self.capacity, *self._sizes)
-        self.replay = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.configs)), empty)
-        self._dtype = self.replay.reward.dtype
+        empty = interaction.create(plan, self.capacity, config.initial_states, *self._sizes)
+        self.memory = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.configs)), empty)
+        self._dtype = empty.replay.steps.dtype
         self.hosts = [Host(0, [], 0.0, one.reset(seeds.episode(its.seed, 0))) for its, one in self._lanes()]
+        self.memory = self._programs.begin(self.memory, self._observations())
         self.step = 0
         self._actions: Any = self._warmups[:, 0]
+
+    @property
+    def replay(self) -> Replay:
+        """The buffers of all lanes."""
+        return self.memory.replay
 
     def _lanes(self) -> Iterator[tuple[Config, Environment]]:
         return zip(self.configs, self.environments, strict=True)
@@ -96,16 +104,15 @@ class Session:
         moved = [self._move(index, action) for index, action in enumerate(actions)]
         rows = np.stack([row for row, _ in moved])
         if self.step > self.config.warmup_steps:
-            self.state, self.replay, self._actions, self.metrics = self._programs.interact(
-                self.state, self.replay, rows, self.settings
+            self.state, self.memory, self._actions, self.metrics = self._programs.interact(
+                self.state, self.memory, rows, self.settings
             )
         else:
-            self.replay = self._programs.insert(self.replay, rows)
+            self.memory = self._programs.insert(self.memory, rows)
             if self.step < self.config.warmup_steps:
                 self._actions = self._warmups[:, self.step]
             else:
-                now = np.stack([host.observation for host in self.hosts])
-                self.state, self._actions = self._programs.first_action(self.state, now)
+                self.state, self._actions = self._programs.first_action(self.state, self._observations())
         return [ended for _, ended in moved]
 
     def _move(self, index: int, action: Float32[np.ndarray, " U"]) -> tuple[np.ndarray, Episode | None]:
@@ -126,9 +133,14 @@ class Session:
         else:
             host.observation = step.observation
         row = np.concatenate(
-            [before, action, step.observation, host.observation, [step.reward, step.terminated]], dtype=self._dtype
+            [before, action, step.observation, host.observation, [step.reward, step.terminated, ended is not None]],
+            dtype=self._dtype,
         )
         return row, ended
+
+    def _observations(self) -> Float32[np.ndarray, "L O"]:
+        """Where the next action of every lane is needed."""
+        return np.stack([host.observation for host in self.hosts])
 
     def fetch_metrics(self) -> list[dict[str, float]]:
         """The last update's metrics of every lane, brought to the host; empty during the warm-up."""
@@ -141,7 +153,9 @@ class Session:
         saved = []
         for index, (host, config) in enumerate(zip(self.hosts, self.configs, strict=True)):
             arrays = checkpoint.arrays_of(lane(self.state, index), "agent")
-            arrays |= checkpoint.arrays_of_replay(lane(self.replay, index), "replay")
+            memory = lane(self.memory, index)
+            arrays |= checkpoint.arrays_of_replay(memory.replay, "replay")
+            arrays |= checkpoint.arrays_of(memory.initials, "initials")
             for name, array in arrays.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     seed = f" (seed {config.seed})" if len(self.hosts) > 1 else ""
@@ -167,20 +181,21 @@ class Session:
 
         CheckpointError when one belongs to other settings or when replaying its episode does not reproduce it.
         """
-        states, buffers = [], []
+        states, memories = [], []
         for index, (one, config) in enumerate(zip(saved, self.configs, strict=True)):
             _same_settings(one, config)
             record, arrays = one.record, one.arrays
             states.append(checkpoint.tree_like(lane(self.state, index), one, "agent"))
-            buffers.append(checkpoint.replay_like(self.capacity, *self._sizes, one, "replay"))
+            stored = checkpoint.replay_like(self.capacity, *self._sizes, one, "replay", self._plan.proportional)
+            begun = checkpoint.tree_like(lane(self.memory.initials, index), one, "initials")
+            memories.append(Memory(stored, begun))
             self.hosts[index] = Host(
                 record["episode"], list(arrays["host/actions"]), record["episodic_return"], arrays["host/observation"]
             )
             _replay_episode(one, self.hosts[index], self.environments[index])
         self.step = saved[0].step
-        self.state, self.replay = (
-            jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) for trees in (states, buffers)
-        )
+        self.state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        self.memory = jax.tree.map(lambda *leaves: jnp.stack(leaves), *memories)
         self._actions = np.stack([one.arrays["host/action"] for one in saved])
         return [one.record["log_position"] for one in saved]
 

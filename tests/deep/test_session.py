@@ -249,7 +249,7 @@ def test_the_buffer_is_updated_in_place(row, tiny):
     slots = 4999
     run = begin(tiny(steps=5000, buffer_size=slots))
     program = run._programs.interact.lower(
-        run.state, run.replay, np.zeros((1, 3 * 4 + 1 + 2), run._dtype), run.settings
+        run.state, run.memory, np.zeros((1, 3 * 4 + 1 + 3), run._dtype), run.settings
     ).compile()
     text = program.as_text()
     assert f"[{slots}," in text, "the program was expected to name the buffer's shape"

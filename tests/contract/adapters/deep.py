@@ -31,7 +31,7 @@ from contract.protocol import (
     Tables,
 )
 
-from deep import agent, build, distributions, interaction, losses, networks, replay, types, weights
+from deep import agent, build, distributions, interaction, losses, networks, replay, sampling, types, weights
 from deep import divergence as generators
 
 DIVERGENCES = {
@@ -248,7 +248,7 @@ class ContinuousDeep:
 
     @staticmethod
     def plan(rows: int) -> interaction.Plan:
-        return interaction.Plan(build.weighted_loss, rows)
+        return interaction.Plan(sampling.weighted, rows)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
         def stack(dense):
@@ -292,26 +292,28 @@ class ContinuousDeep:
         for row in range(len(stored.reward)):
             buffer = replay.insert(buffer, self._transition(stored, row))
         buffer = replay.set_weights(buffer, jnp.arange(len(stored.reward)), jnp.asarray(stored.weight))
-        key, sample_key = jax.random.split(state.key)
+        key, sample_key, _, _ = jax.random.split(state.key, 4)
         indices = np.asarray(replay.sample_indices(sample_key, buffer, rows))
         target_noise, actor_noise = self.noise(state._replace(key=key), rows)
         act_key = jax.random.split(jax.random.split(key, 4)[0])[1]
         action_noise = jax.random.normal(act_key, (1, self.action_size), jnp.zeros(0).dtype)[0]
-        state, buffer, action, _ = self._interact(
+        state, memory, action, _ = self._interact(
             rows,
             types.Settings(*settings),
             at(state, settings),
-            buffer,
+            interaction.Memory(buffer, None),
             self._transition(new, 0),
             jnp.asarray(observation),
         )
+        buffer = memory.replay
         return LearningStep(
             state, np.asarray(buffer.weight), action, indices, target_noise, actor_noise, np.asarray(action_noise)
         )
 
     @staticmethod
     def _transition(batch: Batch, row: int) -> replay.Transition:
-        return replay.Transition(*(jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields))
+        fields = [jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields[:-1]]
+        return replay.Transition(*fields, ended=fields[-1])
 
     def layers(self, state: types.AgentState) -> Layers:
         def stack(tree):
@@ -345,7 +347,8 @@ class ReplayDeep:
 
     def insert(self, buffer, number: int):
         fields = self.fields(number)
-        return self._insert(buffer, replay.Transition(*(jnp.asarray(field, float) for field in fields)))
+        numbers = [jnp.asarray(field, float) for field in fields]
+        return self._insert(buffer, replay.Transition(*numbers, ended=numbers[-1]))
 
     @staticmethod
     def fields(number: int) -> tuple[Any, ...]:
@@ -419,12 +422,13 @@ class _Spies:
         self.draws, self.derivations = [], []
         public = {name: getattr(jax.random, name) for name in dir(jax.random) if not name.startswith("_")}
         patches = {name: self.on(name, f) for name, f in public.items() if inspect.isroutine(f) and name not in _NO_KEY}
-        state, buffer = self.agent.state(_constant_layers(), Rates(), seed), replay.create(64, 3, 2)
+        state = self.agent.state(_constant_layers(), Rates(), seed)
+        memory = interaction.Memory(replay.create(64, 3, 2), None)
         with mock.patch.multiple(jax.random, **patches):
             for k in range(steps):
                 numbers = (np.full(3, k / 8), np.zeros(2), np.asarray(float(k)), np.full(3, (k + 1) / 8), np.zeros(()))
-                transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers))
-                state, buffer, _, _ = self.step(state, buffer, transition, jnp.zeros(3))
+                transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers), ended=jnp.zeros(()))
+                state, memory, _, _ = self.step(state, memory, transition, jnp.zeros(3))
             jax.effects_barrier()
         return LearningStream(self.draws, self.derivations, 4)
 
