@@ -159,10 +159,10 @@ def effective_sample_size(weight: Float[Array, " B"], mass: Float[Array, " B"]) 
 def relative_entropy(weight: Float[Array, " B"], mass: Float[Array, " B"]) -> Float[Array, ""]:
     """KL(w p / E[w] || p) in nats, p = mass / sum(mass): how far the weighted batch is from the plain one.
 
-    Summed as E[u log u - u + 1], u = w / E[w], whose terms are all positive.
+    Summed as E[u log u - u + 1], u = w / E[w], whose terms are all positive. Rows without mass do not count.
     """
     law = mass / jnp.sum(mass)
-    u = weight / jnp.sum(law * weight)
+    u = jnp.where(law > 0, weight / jnp.sum(law * weight), 1.0)
     return jnp.sum(law * (xlogy(u, u) - (u - 1.0)))
 
 
