@@ -162,7 +162,7 @@ OUT_OF_REACH = {
 
 
 @pytest.mark.parametrize("case", OUT_OF_REACH)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", ["kl", "js"])
 def test_out_of_reach(divergence, case, offered, row):
     """No beta meets the target: the law stays within its bounds, at the one that comes nearest."""
     target, points, end = OUT_OF_REACH[case]
