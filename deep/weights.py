@@ -133,10 +133,8 @@ def occupancy(divergence: Divergence, recursion: Recursion) -> Weighting:
 
 
 def ratio_limits(divergence: Divergence) -> tuple[float, float]:
-    """The smallest and the largest ratio of the divergence, at slopes -inf and f'(inf)."""
-    ends = np.asarray([-np.inf, divergence.supremum])
-    low, high = np.asarray(divergence.ratio(jnp.asarray(ends)))
-    return float(low), float(high)
+    """The smallest and the largest ratio that the divergence gives; inf where nothing caps it."""
+    return float(divergence.ratio(jnp.asarray(-jnp.inf))), divergence.largest_ratio
 
 
 def _logged(
@@ -159,10 +157,10 @@ def effective_sample_size(weight: Float[Array, " B"], mass: Float[Array, " B"]) 
 def relative_entropy(weight: Float[Array, " B"], mass: Float[Array, " B"]) -> Float[Array, ""]:
     """KL(w p / E[w] || p) in nats, p = mass / sum(mass): how far the weighted batch is from the plain one.
 
-    Summed as E[u log u - u + 1], u = w / E[w], whose terms are all positive.
+    Summed as E[u log u - u + 1], u = w / E[w], whose terms are all positive. Rows without mass do not count.
     """
     law = mass / jnp.sum(mass)
-    u = weight / jnp.sum(law * weight)
+    u = jnp.where(law > 0, weight / jnp.sum(law * weight), 1.0)
     return jnp.sum(law * (xlogy(u, u) - (u - 1.0)))
 
 
@@ -204,8 +202,8 @@ def stored_statistics(
     """What :func:`statistics` says and the quantiles, of the replay's first ``size`` weights: its filled slots.
 
     On the host in float64, for log lines only: it copies and sorts, some 30 ms for a million slots. Empty slots are
-    left out: their weight of one would be most of what one sees until the buffer is full. ``percentile_p`` is the
-    smallest weight at or below which p percent of the slots lie.
+    left out: their weight of one would be most of what one sees until the buffer is full. ``q5`` and its like are the
+    smallest weights at or below which that many percent of the slots lie.
 
     Raises ValueError for a buffer with nothing in it.
     """
@@ -224,5 +222,5 @@ def stored_statistics(
         "kl": float(np.mean(special.xlogy(u, u) - (u - 1.0))),
         "at_floor": float(np.mean(kept <= floor * (1.0 + slack))),
         "at_cap": float(np.mean(kept >= cap * (1.0 - slack))),
-        **{f"percentile_{percent}": float(kept[rank]) for percent, rank in ranks.items()},
+        **{f"q{percent}": float(kept[rank]) for percent, rank in ranks.items()},
     }

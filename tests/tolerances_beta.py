@@ -32,7 +32,7 @@ def bracket(dtype: Any) -> Bound:
 
 
 def relative_entropy(weight: Rounded, law: np.ndarray) -> Rounded:
-    """E[u log u - u + 1], u = w / E[w]: phi is convex, so over the interval of u it is extreme at its ends or at one."""
+    """E[u log u - u + 1], u = w / E[w]: phi is convex, so over an interval of u it is extreme at the ends or at one."""
     mass = Rounded(law, 0.0, weight.unit, weight.tiny)
     u = weight / (mass * weight).sum()
 

@@ -115,7 +115,7 @@ def test_effective_sample_fraction(divergence, grid, law, share, offset, offered
     row.exact("BET-03", "exact laws leave the smoothed fraction", float(fraction) == float(FRACTION), f"saw {fraction}")
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", ["kl", "js"])
 @examples(0.2)
 @given(grid=grids(-3, 3), law=laws(B), share=st.sampled_from((0.0625, 0.25, 0.75)))
 def test_kl_ball(divergence, grid, law, share, offered, row):
@@ -162,7 +162,7 @@ OUT_OF_REACH = {
 
 
 @pytest.mark.parametrize("case", OUT_OF_REACH)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", ["kl", "js"])
 def test_out_of_reach(divergence, case, offered, row):
     """No beta meets the target: the law stays within its bounds, at the one that comes nearest."""
     target, points, end = OUT_OF_REACH[case]
@@ -186,8 +186,8 @@ def test_fixed(value, offered, row):
     beta, fraction = offered("beta_law")(
         "fixed", "kl", np.ones((), DTYPE), FRACTION, td_error, law, beta=value / 8, **WIDE
     )
-    row.exact("BET-00", "fixed beta", float(beta) == value / 8, f"expected {value / 8}, saw {float(beta)}")
-    row.exact("BET-00", "fixed beta keeps the fraction", float(fraction) == float(FRACTION), f"saw {float(fraction)}")
+    row.exact("BET-03", "fixed beta", float(beta) == value / 8, f"expected {value / 8}, saw {float(beta)}")
+    row.exact("BET-03", "fixed beta keeps the fraction", float(fraction) == float(FRACTION), f"saw {float(fraction)}")
 
 
 # -- feedback ---------------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def orbit(law, name, td_error, mass, start, steps, settings) -> list[tuple[float
 
 @pytest.mark.parametrize("above", [False, True])
 def test_printed_law_latches(above, offered, row):
-    """From either side of the target beta runs away from it to a bound, within the proved number of steps, and stays."""
+    """From either side of the target beta runs to a bound, within the proved number of steps, and stays there."""
     td_error, mass = np.random.default_rng(4).integers(-192, 193, B) / 64, np.full(B, 1 / B, DTYPE)
     td_error = td_error.astype(DTYPE)
     target, settings = 0.5, {"feedback_rate": 0.5, "feedback_smoothing": 0.0625, "beta_min": 1e-3, "beta_max": 10.0}
@@ -348,8 +348,8 @@ def test_stable_law_comes_to_rest(offered, row):
     states = orbit(offered("beta_law"), "feedback", td_error, mass, (0.25, 1.0), 250, settings)
     (beta, smoothed), (after, following) = states[-2:]
     seen = sample_fraction(ratios("kl", td_error, mass, exact(beta)), mass)
-    # |E' - E| = rho |S - E| and |log beta' - log beta| = eta |E'/T - 1|: at rest S = E = T, and the last movements, each
-    # known to rounding, say how far from rest this is.
+    # |E' - E| = rho |S - E| and |log beta' - log beta| = eta |E'/T - 1|: at rest S = E = T, and the last movements,
+    # each known to rounding, say how far from rest this is.
     spread = (abs(following - smoothed) + 4 * EPS * smoothed) / rho
     excess = target * (abs(np.log(after / beta)) + 4 * EPS) / eta
     bound = spread + excess + abs(following - smoothed) + float(seen.error)

@@ -90,7 +90,7 @@ def _statistics():
 
 def weight_statistics(weight, mass, floor, cap):
     seen, quantiles = _statistics()(weight, mass, floor, cap)
-    return seen | dict(zip(map("percentile_{}".format, weights.PERCENTILES), quantiles, strict=True))
+    return seen | dict(zip(map("q{}".format, weights.PERCENTILES), quantiles, strict=True))
 
 
 def stored_statistics(weight, size, floor, cap):
