@@ -1,14 +1,12 @@
-"""From recorded transitions to a learner that has seen them: fill the buffer, make gradient steps, then go online.
+"""From recorded transitions to a full buffer, and back.
 
-Offline to online is three moves, in this order: :func:`fill` puts the transitions into the empty buffer, weight 1 each;
-:func:`pretrain` makes gradient steps on it while the environment stands still; and the run goes on as every run does,
-its own transitions behind the recorded ones. :func:`of_replay` goes the other way, from a run's buffer to transitions
-that :func:`deep.offline.write` records.
+Offline to online is three moves, in this order: :func:`fill` puts the transitions into the empty buffer, weight 1
+each; :meth:`deep.session.Session.pretrain` makes gradient steps on it while the environment stands still; and the run
+goes on as every run does, its own transitions behind the recorded ones. :func:`of_replay` goes the other way, from a
+run's buffer to transitions that :func:`deep.offline.write` records.
 """
 
 import functools
-from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +18,6 @@ from deep.errors import InvalidData
 from deep.initials import Initials
 from deep.offline import Transitions
 from deep.replay import Replay, with_sums
-
-State = TypeVar("State")
 
 
 def of_replay(replay: Replay) -> Transitions:
@@ -90,26 +86,6 @@ def initial_observations(transitions: Transitions) -> Float32[np.ndarray, "I O"]
             "states: record transitions in order, with 'truncations'"
         )
     return transitions.observation[np.append(True, said[:-1])]
-
-
-def pretrain(
-    updates: Callable[[State, int], State],
-    state: State,
-    done: int,
-    steps: int,
-    at_once: int,
-    after: Callable[[State, int], None],
-) -> State:
-    """Make gradient steps ``done + 1 .. steps`` on the filled buffer, before any step of the environment.
-
-    ``updates(state, count)`` makes ``count`` of them in one dispatch, at most ``at_once``; ``after(state, number)``
-    sees the state after each dispatch, to log it, to save it and to leave by an exception.
-    """
-    while done < steps:
-        count = min(at_once, steps - done)
-        state, done = updates(state, count), done + count
-        after(state, done)
-    return state
 
 
 @functools.partial(jax.jit, donate_argnums=0)

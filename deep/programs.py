@@ -27,6 +27,7 @@ class Programs(NamedTuple):
     begin: Callable[..., Memory]
     insert: Callable[..., Memory]
     interact: Callable[..., tuple[AgentState, Memory, Array, agent.Metrics]]
+    learn: Callable[..., tuple[AgentState, Memory, agent.Metrics]]
     first_action: Callable[..., tuple[AgentState, Array]]
 
 
@@ -54,6 +55,14 @@ def programs(
     def interact(state, memory, row, settings):
         return interaction.interact(learner, plan, settings, state, memory, *unpack(row))
 
+    def learn(state, memory, settings, count):
+        def once(carry, _):
+            state, memory, metrics = interaction.learn(learner, plan, settings, *carry)
+            return (state, memory), metrics
+
+        (state, memory), history = jax.lax.scan(once, (state, memory), length=count)
+        return state, memory, jax.tree.map(lambda values: values[-1], history)
+
     def first_action(state, observation):
         key, act_key = jax.random.split(state.key)
         return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
@@ -63,6 +72,13 @@ def programs(
         jax.jit(_on_lanes(interaction.begin, lanes, 2), donate_argnums=0),
         jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
         jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
+        jax.jit(
+            lambda state, memory, settings, count: _on_lanes(functools.partial(learn, count=count), lanes, 2)(
+                state, memory, settings
+            ),
+            static_argnums=3,
+            donate_argnums=(0, 1),
+        ),
         jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),
     )
 

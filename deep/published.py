@@ -54,8 +54,8 @@ DEVIATIONS: dict[str, tuple[str, ...]] = {
         "V regresses on Q at noised actions of the data: the soft value of a smeared policy that took no action.",
         "SAC-21: the target entropy is -dim(A)/2, where -dim(A) is usual.",
         "Not repeated: one random key for the next action, the noise and the actor; time limits that coincide with a "
-        "termination; overwritten slots that keep the weight of what they held; a NaN for the penalty's derivative where "
-        "a critic's slope is exactly zero.",
+        "termination; overwritten slots that keep the weight of what they held; a NaN for the penalty's derivative "
+        "where a critic's slope is exactly zero.",
     ),
     "js-note": (
         "JS-05: the optimum under the Jensen-Shannon divergence is e^(z - nu) / (2 - e^(z - nu)), not a sigmoid.",

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from deep import agent, build, checkpoint, interaction, programs, seeds
+from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds
 from deep.checkpoint import Checkpoint
 from deep.config import Config, to_json
 from deep.environments import Environment
@@ -65,7 +65,11 @@ class Session:
         self.configs, self.environments, self.config = list(configs), list(environments), config
         self.learner = learner or build.learner_of(config, environment.action_size)
         self.settings = build.settings_of(config, environment.action_size)
-        self.capacity = min(config.buffer_size, config.steps)  # slots that no step would reach cost memory only
+        data = None
+        if config.dataset is not None:
+            data = offline.read(config.dataset, environment, config.reward_shift)
+        # Slots that no step would reach cost memory only.
+        self.capacity = min(config.buffer_size, config.steps + (0 if data is None else len(data.reward)))
         self.metrics: dict[str, Array] = {}
         self._sizes = (environment.observation_size, environment.action_size)
         self._plan = plan = build.plan_of(config)
@@ -75,11 +79,14 @@ class Session:
         )
         self.state = programs.initial_states(self.learner, plan, self._sizes, self.configs)
         empty = interaction.create(plan, self.capacity, config.initial_states, *self._sizes)
+        if data is not None:
+            begun = None if empty.initials is None else pretraining.begun(empty.initials, data)
+            empty = Memory(pretraining.fill(empty.replay, data), begun)
         self.memory = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.configs)), empty)
         self._dtype = empty.replay.steps.dtype
         self.hosts = [Host(0, [], 0.0, one.reset(seeds.episode(its.seed, 0))) for its, one in self._lanes()]
         self.memory = self._programs.begin(self.memory, self._observations())
-        self.step = 0
+        self.step = self.pretrained = 0
         self._actions: Any = self._warmups[:, 0]
 
     @property
@@ -89,6 +96,11 @@ class Session:
 
     def _lanes(self) -> Iterator[tuple[Config, Environment]]:
         return zip(self.configs, self.environments, strict=True)
+
+    def pretrain(self, count: int) -> None:
+        """``count`` updates of every lane on what the memory holds, in one dispatch; no environment moves."""
+        self.state, self.memory, self.metrics = self._programs.learn(self.state, self.memory, self.settings, count)
+        self.pretrained += count
 
     def advance(self) -> list[Episode | None]:
         """One environment step of every lane and one dispatch; the episode that it ended in each lane, if any.
@@ -132,10 +144,8 @@ class Session:
             host.observation = environment.reset(seeds.episode(self.configs[index].seed, host.episode))
         else:
             host.observation = step.observation
-        row = np.concatenate(
-            [before, action, step.observation, host.observation, [step.reward, step.terminated, ended is not None]],
-            dtype=self._dtype,
-        )
+        flags = [step.reward + self.config.reward_shift, step.terminated, ended is not None]
+        row = np.concatenate([before, action, step.observation, host.observation, flags], dtype=self._dtype)
         return row, ended
 
     def _observations(self) -> Float32[np.ndarray, "L O"]:
@@ -171,6 +181,7 @@ class Session:
                 "episodic_return": host.episodic_return,
                 "log_position": log_positions[index],
                 "lanes": len(self.hosts),
+                "pretrained": self.pretrained,
             }
             saved.append((arrays, record))
         for folder, (arrays, record) in zip(folders, saved, strict=True):
@@ -193,7 +204,7 @@ class Session:
                 record["episode"], list(arrays["host/actions"]), record["episodic_return"], arrays["host/observation"]
             )
             _replay_episode(one, self.hosts[index], self.environments[index])
-        self.step = saved[0].step
+        self.step, self.pretrained = saved[0].step, saved[0].record["pretrained"]
         self.state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         self.memory = jax.tree.map(lambda *leaves: jnp.stack(leaves), *memories)
         self._actions = np.stack([one.arrays["host/action"] for one in saved])

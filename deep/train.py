@@ -26,6 +26,7 @@ from deep.evaluate import Policy, evaluate, greedy
 from deep.session import Session, lane
 
 NO_BOARDS = Boards()
+PRETRAIN_AT_ONCE = 1000  # updates in a dispatch, hence between two lines of the log and two checkpoints
 TICK = 16  # steps between two looks at the clock for the progress bar
 
 
@@ -134,6 +135,13 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log]) ->
 
     try:
         with stop.listening():
+            while session.pretrained < config.pretrain_steps and stop.signal is None:
+                session.pretrain(min(PRETRAIN_AT_ONCE, config.pretrain_steps - session.pretrained))
+                for written, metrics in zip(logs, session.fetch_metrics(), strict=True):
+                    written.write(0, {"pretraining/step": session.pretrained, **metrics})
+                if session.pretrained == config.pretrain_steps:
+                    _evaluate(session, policy, logs, shown)
+                save()
             while session.step < config.steps and stop.signal is None:
                 for written, ended in zip(logs, session.advance(), strict=True):
                     if ended is not None:

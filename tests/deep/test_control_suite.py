@@ -10,6 +10,7 @@ import pytest
 from deep import control_suite, environments
 from deep.errors import Diverged, InvalidEnvironment
 
+pytestmark = pytest.mark.extras
 TASKS = ["fish-swim", "hopper-hop", "hopper-stand", "humanoid-run", "humanoid-stand", "quadruped-run"]
 STEPS = 50
 

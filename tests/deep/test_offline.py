@@ -205,22 +205,13 @@ def test_an_end_that_looks_like_a_step_is_an_end(row, environment, tmp_path):
     row.exact("RB17", "ended", np.flatnonzero(made.ended).tolist() == [3, 6, 8], f"{made.ended}")
 
 
-@pytest.mark.parametrize("done", [0, 7, 10])
-def test_gradient_steps_are_counted(row, done):
-    seen = []
-    after = pretraining.pretrain(
-        lambda state, count: [*state, count], [], done, 10, 4, lambda state, number: seen.append((len(state), number))
-    )
-    truth = {0: ([4, 4, 2], [(1, 4), (2, 8), (3, 10)]), 7: ([3], [(1, 10)]), 10: ([], [])}[done]
-    row.exact("EV11", "gradient steps before the first step", (after, seen) == truth, f"{after}, {seen}")
-
-
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     return tmp_path / "minari"
 
 
+@pytest.mark.extras
 @pytest.mark.filterwarnings("ignore::UserWarning:minari.utils")
 @pytest.mark.parametrize("structured", [False, True], ids=["box", "dict"])
 def test_a_minari_data_set(row, library, structured):

@@ -65,22 +65,24 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
     run = begin(config)
     lengths = [ended.length for _ in range(300) for ended in run.advance() if ended is not None]
     assert len(lengths) > 1
-    stored = checkpoint.arrays_of_replay(lane(run.replay, 0), "")
+    stored = lane(run.replay, 0)
     simulator, at, ends = environments.make(config.environment), 0, []
     for episode in range(len(lengths)):
         observation, over = simulator.reset(seeds.episode(config.seed, episode)), False
         while not over:
-            action = stored["/action"][at].astype(np.float32)
+            action = np.asarray(stored.action[at], np.float32)
             step = simulator.step(action)
             expected = {
                 "observation": observation,
                 "reward": step.reward,
                 "next_observation": step.observation,
                 "terminated": step.terminated,
+                "ended": step.terminated or step.truncated,
             }
             for name, value in expected.items():
-                same = np.array_equal(stored[f"/{name}"][at], np.asarray(value, stored[f"/{name}"].dtype))
-                row.exact("RB10", f"stored {name}", same, f"row {at}: {stored[f'/{name}'][at]}, simulated {value}")
+                kept = np.asarray(getattr(stored, name)[at])
+                same = np.array_equal(kept, np.asarray(value, kept.dtype))
+                row.exact("RB10", f"stored {name}", same, f"row {at}: {kept}, simulated {value}")
             observation, over, at = step.observation, step.terminated or step.truncated, at + 1
         ends.append(at)
     row.exact("RB10", "episode lengths", np.diff([0, *ends]).tolist() == lengths, f"{ends} and {lengths}")

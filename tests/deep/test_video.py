@@ -65,9 +65,11 @@ def test_a_gif_holds_every_frame(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.gif"]
 
 
+@pytest.mark.extras
 def test_an_mp4_holds_every_frame(tmp_path):
     """Odd sides are padded to even ones; H.264 keeps a grey within a few levels."""
-    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra video brings it")
+    import imageio_ffmpeg
+
     assert video.record(Environment(Drawn()), still, 0, tmp_path / "film.mp4") == Film(3.0, 2, 20.0)
     done = subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-i", tmp_path / "film.mp4", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
