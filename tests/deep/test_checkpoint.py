@@ -141,7 +141,8 @@ def filled(count: int, capacity: int, proportional: bool = False) -> replay.Repl
         value = float(number)
         numbers = (jnp.full(2, value), jnp.full(1, -value), jnp.asarray(value), jnp.full(2, value + 1))
         buffer = replay.insert(buffer, replay.Transition(*numbers, jnp.zeros(()), jnp.asarray(value % 2)))
-    return replay.set_weights(buffer, jnp.arange(min(count, capacity)), jnp.arange(2.0, 2.0 + min(count, capacity)))
+    held = min(count, capacity)
+    return replay.set_weights(buffer, jnp.arange(held), jnp.arange(2.0, 2.0 + held)) if held else buffer
 
 
 @pytest.mark.parametrize("proportional", [False, True])
