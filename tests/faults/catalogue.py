@@ -463,15 +463,6 @@ FAULTS = (
         f"{GENERATORS}::test_relaxed_at_every_temperature[fermi-dirac]",
         "over ten decades of beta (fermi-dirac)",
     ),
-    Fault(
-        "JS-04b",
-        "padding takes part in the search for the multiplier",
-        "multiplier.py",
-        "z = jnp.where(p > 0, z, jnp.max(jnp.where(p > 0, z, -jnp.inf)))",
-        "z = z + 0.0",
-        f"{GENERATORS}::test_relaxed_at_every_temperature",
-        "over ten decades of beta",
-    ),
     # -- replay ------------------------------------------------------------------------------------------------------
     Fault(
         "RB03",
