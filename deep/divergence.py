@@ -228,17 +228,16 @@ def capped(divergence: Divergence, cap: float) -> Divergence:
 
 
 def largest_argument(divergence: Divergence, ratio: float) -> float:
-    """The cap f'(ratio) on arguments at which the value loss stops at ratios of ``ratio`` (``value_cap``; FD-05).
+    """The cap on arguments, f'(ratio), at which the value loss stops at ratios of ``ratio`` (``value_cap``; FD-05).
 
-    The one way to a ``value_cap`` that suits every generator: below a pole, and at the same largest ratio for all.
-    Raises ``ValueError`` unless 1 < ratio < the generator's largest ratio and, next to a pole, JAX's default float
-    still tells the cap from it.
+    The one way to a cap that suits every generator: below a pole, and at the same largest ratio for all; inf where no
+    ratio of the generator is as large, so that there is nothing to continue. Raises ``ValueError`` unless
+    1 < ratio < inf and, next to a pole, JAX's default float tells the cap from it.
     """
-    if not 1.0 < ratio < divergence.largest_ratio:
-        raise ValueError(
-            f"{divergence.name}: expected a largest ratio of the value loss in (1, {divergence.largest_ratio:g}), "
-            f"got {ratio}"
-        )
+    if not 1.0 < ratio < math.inf:
+        raise ValueError(f"{divergence.name}: expected a largest ratio of the value loss in (1, inf), got {ratio}")
+    if ratio >= divergence.largest_ratio:
+        return math.inf
     cap = divergence.slope(jnp.asarray(ratio, float))
     if not bool(jnp.isfinite(divergence.ratio(cap))):
         raise ValueError(

@@ -28,6 +28,7 @@ class Generator(NamedTuple):
     slope        (f*)'(y) as the reverse pass of f* evaluates it (through expm1 and log1p: absolute, not relative,
     errors)
     conjugate    f*(y), with absolute errors of the size of its terms
+    bend         (f*)''(y) from y and the ratio there
     value        (f*)'(y) in float64;  curvature  (f*)''(y) in float64;  inverse  f'(w) in float64
     supremum     f'(inf) where ratios are unbounded;  edge  f' at the cap of the ratios, where there is one
     """
@@ -35,6 +36,7 @@ class Generator(NamedTuple):
     ratio: Callable[[Rounded], Rounded]
     slope: Callable[[Rounded], Rounded]
     conjugate: Callable[[Rounded], Rounded]
+    bend: Callable[[Rounded, Rounded], Rounded]
     value: Arrays
     curvature: Arrays
     inverse: Arrays
@@ -131,11 +133,12 @@ def _capped_conjugate(y: Rounded) -> Rounded:
 
 
 GENERATORS = {
-    "kl": Generator(re.exp, _kl_slope, re.expm1, np.exp, np.exp, np.log),
+    "kl": Generator(re.exp, _kl_slope, re.expm1, lambda _, w: w, np.exp, np.exp, np.log),
     "js": Generator(
         _js_ratio,
         _js_slope,
         lambda y: -re.log(1.0 - re.expm1(y)),
+        lambda _, w: w * (1.0 + w),
         lambda y: np.exp(y) / (2.0 - np.exp(y)),
         lambda y: 2.0 * np.exp(y) / (2.0 - np.exp(y)) ** 2,
         lambda w: np.log(2.0 * w / (w + 1.0)),
@@ -145,6 +148,7 @@ GENERATORS = {
         _fd_slope,
         _fd_slope,
         _fd_conjugate,
+        lambda _, w: w * (1.0 - w / FERMI_DIRAC_CAP),
         _fd,
         lambda y: _fd(y) * (1.0 - _fd(y) / FERMI_DIRAC_CAP),
         lambda w: np.log(w / (FERMI_DIRAC_CAP - w)) + _FD_SHIFT,
@@ -153,6 +157,7 @@ GENERATORS = {
         _chi2_ratio,
         _chi2_ratio,
         _chi2_conjugate,
+        lambda _, w: re.positive(w),
         lambda y: np.maximum(1.0 + y, 0.0),
         lambda y: np.where(y > -1.0, 1.0, 0.0),
         lambda w: w - 1.0,
@@ -161,6 +166,7 @@ GENERATORS = {
         _hellinger_ratio,
         _hellinger_slope,
         lambda y: y / (1.0 - y),
+        lambda _, w: 2.0 * _raised(w, 1.5),
         lambda y: (1.0 - y) ** -2.0,
         lambda y: 2.0 * (1.0 - y) ** -3.0,
         lambda w: 1.0 - w**-0.5,
@@ -170,6 +176,7 @@ GENERATORS = {
         _reverse_kl_ratio,
         _reverse_kl_ratio,
         lambda y: -re.log(1.0 - y),
+        lambda _, w: w * w,
         lambda y: 1.0 / (1.0 - y),
         lambda y: (1.0 - y) ** -2.0,
         lambda w: 1.0 - 1.0 / w,
@@ -179,6 +186,7 @@ GENERATORS = {
         _power_ratio,
         _power_ratio,
         _power_conjugate,
+        lambda _, w: POWER_EXPONENT * _raised(w, 1.0 - 1.0 / POWER_EXPONENT),
         lambda y: np.maximum(1.0 + y, 0.0) ** POWER_EXPONENT,
         lambda y: POWER_EXPONENT * np.maximum(1.0 + y, 0.0) ** (POWER_EXPONENT - 1.0),
         lambda w: w ** (1.0 / POWER_EXPONENT) - 1.0,
@@ -187,6 +195,7 @@ GENERATORS = {
         _capped_ratio,
         _capped_ratio,
         _capped_conjugate,
+        lambda y, w: re.where(y.value < _EDGE, w * w, 0.0),
         lambda y: 1.0 / (1.0 - np.minimum(y, _EDGE)),
         lambda y: np.where(y <= _EDGE, (1.0 - np.minimum(y, _EDGE)) ** -2.0, 0.0),
         lambda w: 1.0 - 1.0 / w,

@@ -17,10 +17,9 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
     temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
     ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
-    conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*, its derivative, and that of the ratio
-    slope(divergence, w (B,)) -> (B,)                                        f', where the implementation has one
-    relaxed(divergence, z, law) -> ((B,), multiplier)                        `ratio`, for a law and any z and beta
-    relaxed_slope(divergence, z, law) -> ((B,), (B, B))                      derivatives of multiplier and ratios in z
+    conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*(y), its derivative, that of the ratio
+    slope(divergence, w (B,)) -> (B,)                                        f'(w)
+    relaxed(divergence, z, law) -> ((B,), multiplier, (B,))                  `ratio` at any scale; d multiplier / dz
     blend(weight, ratio, rate) -> (B,)                                       the additive recursion
     beta_law(name, divergence, beta, fraction, td_error, mass, /, **settings) -> (beta, fraction)
         name: `fixed`, `effective-sample-fraction`, `kl-ball`, `feedback`, `feedback-as-printed`; fraction: the smoothed
@@ -253,7 +252,6 @@ class Implementation:
     conjugate: Callable[..., Any] | None = None
     slope: Callable[..., Any] | None = None
     relaxed: Callable[..., Any] | None = None
-    relaxed_slope: Callable[..., Any] | None = None
     blend: Callable[..., Any] | None = None
     beta_law: Callable[..., Any] | None = None
     beta_law_jacobian: Callable[..., Any] | None = None

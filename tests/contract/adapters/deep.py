@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_losses
+from contract.adapters import deep_beta, deep_divergences, deep_losses
 from contract.protocol import (
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
@@ -457,6 +457,7 @@ def learning_stream(steps: int, seed: int) -> LearningStream:
 
 implementation = Implementation(
     name="deep",
+    **deep_divergences.functions(DIVERGENCES, compiled)._asdict(),
     soft_value=compiled(losses.soft_value),
     critic_target=compiled(losses.critic_target),
     td_error=compiled(losses.td_error),
