@@ -88,8 +88,12 @@ def create(
     action_size: int,
     initial_alpha: Scalar = 1.0,
     initial_beta: Scalar = 1.0,
+    initial_fraction: Scalar = 1.0,
 ) -> AgentState:
-    """Initial parameters, optimiser states, temperatures and key; the target critic starts equal to the critic."""
+    """Initial parameters, optimiser states, temperatures and key; the target critic starts equal to the critic.
+
+    ``initial_fraction`` is where the moving average of the feedback laws starts: at its target it pushes nowhere.
+    """
     key, critic_key, actor_key, value_key = jax.random.split(key, 4)
     observation, action = jnp.zeros((1, observation_size)), jnp.zeros((1, action_size))
     critic = learner.networks.critic.init(critic_key, observation, action)
@@ -103,7 +107,7 @@ def create(
     optimizers = OptimizerStates(
         *(optimizer.init(getattr(params, name)) for name, optimizer in learner.optimizers._asdict().items())
     )
-    beta = BetaState(jnp.asarray(initial_beta, observation.dtype), jnp.ones((), observation.dtype))
+    beta = BetaState(*(jnp.asarray(start, observation.dtype) for start in (initial_beta, initial_fraction)))
     return AgentState(params, optimizers, key, jnp.zeros((), jnp.int32), beta)
 
 

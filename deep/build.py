@@ -137,6 +137,14 @@ def settings_of(config: Config, action_size: int) -> Settings:
     return Settings(*(jnp.asarray(value, float) for value in values))
 
 
+def weight_limits(config: Config) -> tuple[float, float]:
+    """The smallest and the largest weight that the rule of a configuration can store."""
+    generator = divergence_of(config)
+    if generator is None or config.weight_recursion == "published":
+        return (0.0 if generator is None else config.weight_floor), math.inf
+    return published.NOTE_RANGE if config.weight_recursion == "js-note" else weights.ratio_limits(generator)
+
+
 def roer(generator: divergence.Divergence | None) -> dict[str, Any]:
     """The functions of SAC with relaxed experience weights of this generator, or of plain SAC for None."""
     return {
@@ -181,9 +189,7 @@ def _value_cap(config: Config) -> float:
     if generator is None or config.value_objective in ("published", "js-note"):
         return math.log(LARGEST_RATIO) if config.value_cap is None else config.value_cap
     if config.value_cap is None:
-        # Below a cap of the divergence's own there is nothing left to continue.
-        reaches = generator.largest_ratio > LARGEST_RATIO
-        return divergence.largest_argument(generator, LARGEST_RATIO) if reaches else math.inf
+        return divergence.largest_argument(generator, LARGEST_RATIO)
     if not config.value_cap < generator.supremum:
         raise InvalidSetting(
             f"--value-cap: the conjugate of {generator.name} ends at {generator.supremum:.4f}; expected a cap below "

@@ -70,7 +70,7 @@ class Config:
     fermi_dirac_cap: float = 2.0
     """Largest ratio that the fermi-dirac divergence admits; above 1."""
     power: float = 1.5
-    """Exponent of the power divergence; neither 0 nor 1."""
+    """Exponent alpha > 0 of the power divergence, whose ratios are (1 + z - nu)_+^alpha; 1 is chi2."""
     ratio_cap: float | None = None
     """Restrict the divergence to ratios up to this cap, above 1; none leaves it as it is."""
     value_objective: ObjectiveName = "conditional"
@@ -195,7 +195,7 @@ _RANGES = (
     ("huber_width", *_POSITIVE),
     ("gradient_penalty", *_NOT_NEGATIVE),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
-    ("power", "a number other than 0 and 1", lambda value: _number(value) and value not in (0, 1)),
+    ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
     ("value_cap", "a number > 0, or none", lambda value: value is None or (_number(value) and value > 0)),
     ("action_noise", *_NOT_NEGATIVE),

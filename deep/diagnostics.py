@@ -34,9 +34,10 @@ PANELS = (
     Panel("beta, units of reward", ("*/beta",)),
     Panel("effective sample size, fraction of the batch", ("*/ess", "*/ratio_ess", "*/effective_sample_fraction")),
     Panel("KL of the weights to uniform, nats", ("*/kl", "*/kl_to_uniform")),
-    Panel("experience weights", ("weights/min", "weights/max", "weights/mean", "weights/q*")),
+    Panel("experience weights", ("weights/min", "weights/max", "weights/mean")),
+    Panel("stored weights, quantiles", ("stored/q*",)),
     Panel("largest ratio", ("weights/ratio_max",)),
-    Panel("share of weights at a clip", ("weights/*floor*", "weights/*cap*")),
+    Panel("share of weights at a clip", ("weights/*floor*", "weights/*cap*", "stored/at_*")),
 )
 
 

@@ -49,6 +49,17 @@ METRICS: dict[str, str] = {
     "weights/max": "largest of them",
     "weights/ess": "effective sample size of the weights as a fraction of the batch (ESS-01)",
     "weights/ratio_ess": "effective sample size of the ratios as a fraction of the batch",
+    **{
+        f"stored/{name}": f"{what} of the experience weights in the buffer"
+        for name, what in {
+            "mean": "mean",
+            "ess": "effective sample size, as a fraction,",
+            "kl": "KL divergence from uniform, in nats,",
+            "at_floor": "share at the smallest value that the rule gives",
+            "at_cap": "share at the largest value that the rule gives",
+            **{f"q{percent}": f"{percent} % quantile" for percent in (0, 5, 25, 50, 75, 95, 100)},
+        }.items()
+    },
     "charts/SPS": "environment steps per second, evaluations not counted (timing.jsonl and boards only)",
     "evaluation/seconds": "duration of the evaluation (timing.jsonl only)",
 }

@@ -46,8 +46,8 @@ def programs(
         before, action, successor, now, (reward, terminated, ended) = jnp.split(row, ends)
         return Transition(before, action, reward, successor, terminated, ended), now
 
-    def create(key, initial_alpha, initial_beta):
-        return agent.create(learner, key, observation_size, action_size, initial_alpha, initial_beta)
+    def create(key, *starts):
+        return agent.create(learner, key, observation_size, action_size, *starts)
 
     def insert(memory, row):
         return interaction.insert(plan, memory, *unpack(row))
@@ -115,4 +115,4 @@ def initial_states(
     """The state of every lane before its first update; ``sizes`` are those of observations and actions."""
     keys = jnp.stack([seeds.learner(config.seed) for config in configs])
     create = programs(learner, plan, *sizes, len(configs)).create
-    return create(keys, configs[0].initial_alpha, configs[0].beta)
+    return create(keys, configs[0].initial_alpha, configs[0].beta, configs[0].ess_target)

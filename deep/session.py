@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds
+from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds, weights
 from deep.checkpoint import Checkpoint
 from deep.config import Config, to_json
 from deep.environments import Environment
@@ -153,9 +153,18 @@ class Session:
         return np.stack([host.observation for host in self.hosts])
 
     def fetch_metrics(self) -> list[dict[str, float]]:
-        """The last update's metrics of every lane, brought to the host; empty during the warm-up."""
-        fetched = jax.device_get(self.metrics)
-        return [{name: float(value[index]) for name, value in fetched.items()} for index in range(len(self.hosts))]
+        """The last update's metrics of every lane, and what its buffer's weights are; empty during the warm-up."""
+        if not self.metrics:
+            return [{}] * len(self.hosts)
+        fetched, seen = jax.device_get(self.metrics), []
+        for index in range(len(self.hosts)):
+            metrics = {name: float(value[index]) for name, value in fetched.items()}
+            if self.learner.weighting is not None:
+                size = int(self.replay.size[index])
+                stored = weights.stored_statistics(self.replay.weight[index], size, *build.weight_limits(self.config))
+                metrics |= {f"stored/{name}": value for name, value in stored.items()}
+            seen.append(metrics)
+        return seen
 
     def save(self, folders: Sequence[Path], log_positions: Sequence[int]) -> None:
         """Write a checkpoint of every lane; Diverged names the first bad array before anything is written."""

@@ -43,8 +43,8 @@ def relaxed_ratio(
     law = mass / jnp.sum(mass)
     top = jnp.max(jnp.where(mass > 0, z, -jnp.inf))
     centred = jnp.where(mass > 0, z - top, 0.0)
-    multiplier = divergence.multiplier(centred, law)
-    return divergence.ratio(centred - multiplier), top + multiplier
+    ratio, multiplier = divergence.relaxed(centred, law)
+    return ratio, top + multiplier
 
 
 def tempered_ratio(
