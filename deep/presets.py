@@ -12,7 +12,10 @@ from deep.tasks import task_settings
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A named set of values and what it is; ``by_task`` where the public per-task settings apply."""
+    """A named set of values and what it is; ``by_task`` where the public code's settings lie below them.
+
+    Those are its defaults, then those of the task's script.
+    """
 
     values: Mapping[str, Any]
     explanation: str
@@ -58,13 +61,13 @@ PRESETS: Mapping[str, Preset] = {
         "that of policies (OCC-01, OCC-06); the TD error is exact where the dynamics are deterministic (OCC-07).",
     ),
     "roer-published": Preset(
-        _PUBLISHED,
+        {},
         "The public ROER code, literally: its recursion, clips, floor, Gumbel loss, gradient penalty, networks and "
         "settings of each task. Its known deviations: presets --explain.",
         by_task=True,
     ),
     "roer-published-uniform": Preset(
-        {**_PUBLISHED, "ratio_max": 1.0},
+        {"ratio_max": 1.0},
         "roer-published with every ratio clipped to 1, so that each weight is the floor of its task: uniform replay "
         "under the same scale of loss and the same penalty, which is what roer-published has to be compared with.",
         by_task=True,
@@ -106,12 +109,10 @@ def preset(name: str, environment: str | None = None) -> Config:
     if name not in PRESETS:
         raise InvalidSetting(f"--preset: expected one of {', '.join(PRESETS)}, saw {name!r}")
     chosen = PRESETS[name]
-    values = dict(chosen.values)
-    if environment is not None:
-        values["environment"] = environment
-        if chosen.by_task:
-            values = task_settings(environment) | values
-    return Config(preset=name, **values)
+    below = _PUBLISHED if chosen.by_task else {}
+    task = task_settings(environment) if chosen.by_task and environment is not None else {}
+    place = {} if environment is None else {"environment": environment}
+    return Config(preset=name, **{**below, **task, **chosen.values, **place})
 
 
 def describe(explain: bool = False) -> str:
@@ -123,7 +124,8 @@ def describe(explain: bool = False) -> str:
     plain = Config()
     paragraphs = []
     for name, entry in PRESETS.items():
-        changed = {key: value for key, value in entry.values.items() if value != getattr(plain, key)}
+        settings = {**(_PUBLISHED if entry.by_task else {}), **entry.values}
+        changed = {key: value for key, value in settings.items() if value != getattr(plain, key)}
         values = ", ".join(f"{key}={value}" for key, value in changed.items()) or "every setting at its default"
         if entry.by_task:
             values += ", and those of the task (deep/tasks.py)"

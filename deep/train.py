@@ -180,7 +180,8 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log]) ->
         return stop.signal
     for folder in folders:
         plot.save(plot.curves([folder]), folder / "curve.png")
-    print(f"done: {session.step:,} steps, {_named(folders)}", flush=True)
+    shown_at = folders[0] / "curve.png" if len(folders) == 1 else folders[0].parent
+    print(f"done: {session.step:,} steps, {shown_at}", flush=True)
     return 0
 
 
