@@ -4,18 +4,20 @@ One ``update`` does, in this order (pinned by the contract's step-order row):
 
     1 critic       y = r + gamma (1 - terminated) E_{a' ~ pi}[min_i Qbar_i(s', a') - alpha log pi(a'|s')]
                    with the OLD actor, alpha and target critic; loss weighted by the stored weight w
-    2 value        regress V on q = min_i Qbar_i(s, a_data) of the OLD target critic     (FD-03, GUM-01)
-    3 weights      delta = r + gamma (1 - terminated) V(s') - V(s) of the NEW value;
+    2 value        regress V on q = min_i Qbar_i(s, a_data) of the OLD target critic     (FD-03, GUM-01),
+                   or minimise the flow dual, which reads rewards and no q               (OCC-01); with the OLD beta
+    3 weights      delta = r + gamma (1 - terminated) V(s') - V(s) of the NEW value; beta by its law from delta;
                    w <- (1 - lambda) w + lambda (f*)'(delta / beta - nu)                 (KL-04, PRI-02)
     4 actor        E[alpha log pi - min_i Q_i] with the NEW critic and the OLD alpha     (SAC-11)
     5 temperature  log pi of step 4's actions                                            (SAC-16)
     6 targets      thetabar <- tau theta_new + (1 - tau) thetabar                        (SAC-23)
 
-Without a divergence (plain SAC) steps 2 and 3 are left out and weights stay as they are.
-Random keys: ``interact`` splits the state's key into (next, sample, act), ``update`` splits what it is given
-into (next, target, actor); no key is used twice.
+Each axis on which the presets differ is a function in :class:`Learner`; without a value objective (plain SAC and the
+baselines) step 2 is left out, without a weighting rule step 3.
+Random keys: ``update`` splits the state's key into (next, target, actor, noise); no key is used twice.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,13 +25,30 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
-from deep import losses, weights
-from deep.divergence import Divergence
+from deep import losses
 from deep.networks import Networks
-from deep.replay import Replay, Transition, gather, insert, sample_indices, set_weights
-from deep.types import AgentState, Batch, OptimizerStates, Params, Settings
+from deep.types import (
+    AgentState,
+    Batch,
+    BetaState,
+    Evidence,
+    Initial,
+    OptimizerStates,
+    Params,
+    Scalar,
+    Settings,
+    ValueTerms,
+)
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, "..."]]
+
+Rows = Float[Array, " B"]
+CriticLoss = Callable[[Float[Array, "2 B"], Rows, Rows, Rows, Settings], Array]
+Penalty = Callable[[PyTree, Float[Array, "B O"], Float[Array, "B U"], Rows], tuple[Array, Array]]
+ValueObjective = Callable[[ValueTerms, Scalar, Settings], Array]
+ActionNoise = Callable[[Key[Array, ""], Float[Array, "B U"], Settings], Float[Array, "B U"]]
+Weighting = Callable[[Evidence, Scalar, Settings], tuple[Rows, Metrics]]
+BetaLaw = Callable[[BetaState, Rows, Rows, Settings], BetaState]
 
 
 class Optimizers(NamedTuple):
@@ -42,17 +61,39 @@ class Optimizers(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """What is fixed at compile time. ``divergence=None`` is plain SAC."""
+    """What is fixed at compile time.
+
+    critic_loss   (q (2, B), y (B,), loss_weight (B,), mass (B,), settings) -> scalar
+    penalty       None, or (critic parameters, s, a, mass) -> (Q (2, B), penalty), added with ``settings.penalty``
+    value         None, or (ValueTerms, beta, settings) -> scalar: what the value network minimises
+    action_noise  None, or (key, a, settings) -> a: noise on the data's actions in the value's target
+    weighting     None, or (Evidence, beta, settings) -> (new weights (B,), metrics)
+    beta_law      (BetaState, delta (B,), mass (B,), settings) -> BetaState
+    """
 
     networks: Networks
     optimizers: Optimizers
-    divergence: Divergence | None
+    critic_loss: CriticLoss
+    penalty: Penalty | None
+    value: ValueObjective | None
+    action_noise: ActionNoise | None
+    weighting: Weighting | None
+    beta_law: BetaLaw
 
 
 def create(
-    learner: Learner, key: Key[Array, ""], observation_size: int, action_size: int, initial_alpha: float = 1.0
+    learner: Learner,
+    key: Key[Array, ""],
+    observation_size: int,
+    action_size: int,
+    initial_alpha: Scalar = 1.0,
+    initial_beta: Scalar = 1.0,
+    initial_fraction: Scalar = 1.0,
 ) -> AgentState:
-    """Initial parameters, optimiser states and key; the target critic starts equal to the critic."""
+    """Initial parameters, optimiser states, temperatures and key; the target critic starts equal to the critic.
+
+    ``initial_fraction`` is where the moving average of the feedback laws starts: at its target it pushes nowhere.
+    """
     key, critic_key, actor_key, value_key = jax.random.split(key, 4)
     observation, action = jnp.zeros((1, observation_size)), jnp.zeros((1, action_size))
     critic = learner.networks.critic.init(critic_key, observation, action)
@@ -66,7 +107,8 @@ def create(
     optimizers = OptimizerStates(
         *(optimizer.init(getattr(params, name)) for name, optimizer in learner.optimizers._asdict().items())
     )
-    return AgentState(params, optimizers, key, jnp.zeros((), jnp.int32))
+    beta = BetaState(*(jnp.asarray(start, observation.dtype) for start in (initial_beta, initial_fraction)))
+    return AgentState(params, optimizers, key, jnp.zeros((), jnp.int32), beta)
 
 
 def act(learner: Learner, actor: PyTree, observation: Float[Array, " O"], key: Key[Array, ""]) -> Float[Array, " U"]:
@@ -84,10 +126,24 @@ def polyak(online: PyTree, target: PyTree, tau: Float[Array, ""] | float) -> PyT
     return jax.tree.map(lambda new, old: tau * new + (1.0 - tau) * old, online, target)
 
 
-def update(learner: Learner, settings: Settings, state: AgentState, batch: Batch) -> tuple[AgentState, Array, Metrics]:
-    """One learning step; returns the next state, the rows' new weights ``(B,)`` and scalar metrics."""
+def critic_target(learner: Learner, state: AgentState, batch: Batch, key: Key[Array, ""]) -> Float[Array, " B"]:
+    """y of step 1: the soft value of the successor under the state's actor, alpha and target critic, discounted."""
+    params = state.params
+    policy = learner.networks.actor.apply(params.actor, batch.next_observation)
+    soft_values = _soft_values(learner, params.target_critic, jnp.exp(params.log_alpha), batch.next_observation)
+    next_value, _ = policy.expect(key, soft_values)
+    return losses.critic_target(batch.reward, batch.terminated, next_value, batch.discount)
+
+
+def update(
+    learner: Learner, settings: Settings, state: AgentState, batch: Batch, initial: Initial | None = None
+) -> tuple[AgentState, Array, Metrics]:
+    """One learning step; returns the next state, the rows' new weights ``(B,)`` and metrics.
+
+    ``initial`` holds the states in which episodes begin; only the occupancy objective reads them.
+    """
     networks, params, optimizers = learner.networks, state.params, state.optimizers
-    next_key, target_key, actor_key = jax.random.split(state.key, 3)
+    next_key, target_key, actor_key, noise_key = jax.random.split(state.key, 4)
     alpha = jnp.exp(params.log_alpha)
     metrics: Metrics = {}
 
@@ -102,57 +158,44 @@ def update(learner: Learner, settings: Settings, state: AgentState, batch: Batch
         metrics[f"losses/{name}"] = loss
         return optax.apply_updates(getattr(params, name), step), optimizer, aux
 
-    def soft_value_of(critic: PyTree, observation: Float[Array, "B O"]):
-        """(soft value, log pi) of an action, to be averaged over the policy's actions."""
-
-        def integrand(action, log_prob):
-            q = networks.critic.apply(critic, observation, action)
-            return losses.soft_value(q, log_prob, alpha), log_prob
-
-        return integrand
-
     # 1 critic
-    next_policy = networks.actor.apply(params.actor, batch.next_observation)
-    next_value, _ = next_policy.expect(target_key, soft_value_of(params.target_critic, batch.next_observation))
-    target = losses.critic_target(batch.reward, batch.terminated, next_value, settings.discount)
+    target = critic_target(learner, state, batch, target_key)
 
     def critic_objective(critic):
-        q = networks.critic.apply(critic, batch.observation, batch.action)
-        return losses.critic_loss(q, target, batch.weight, batch.mass), q
+        if learner.penalty is None:
+            q = networks.critic.apply(critic, batch.observation, batch.action)
+            return learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings), q
+        q, penalty = learner.penalty(critic, batch.observation, batch.action, batch.mass)
+        return learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings) + settings.penalty * penalty, q
 
     critic, critic_optimizer, q = descend("critic", critic_objective, has_aux=True)
 
-    # 2 value and 3 weights
-    value, value_optimizer, new_weight = params.value, optimizers.value, batch.weight
-    if (divergence := learner.divergence) is not None:
-        data_q = jnp.min(networks.critic.apply(params.target_critic, batch.observation, batch.action), axis=0)
-
-        def value_objective(value):
-            v = networks.value.apply(value, batch.observation)
-            return losses.value_loss(v, data_q, settings.beta, divergence, settings.value_cap, batch.mass)
-
-        value, value_optimizer, _ = descend("value", value_objective)
+    # 2 value
+    value, value_optimizer, beta = params.value, optimizers.value, state.beta
+    td_error = jnp.zeros_like(batch.reward)
+    if learner.value is not None:
+        value, value_optimizer = _value_step(learner, settings, state, batch, initial, noise_key, descend)
         v = networks.value.apply(value, batch.observation)
         next_v = networks.value.apply(value, batch.next_observation)
-        delta = losses.td_error(batch.reward, batch.terminated, v, next_v, settings.discount)
-        ratio, multiplier = weights.relaxed_ratio(divergence, delta / settings.beta, batch.mass)
-        new_weight = weights.additive(batch.weight, ratio, settings.weight_rate)
+        td_error = losses.td_error(batch.reward, batch.terminated, v, next_v, batch.discount)
+        beta = learner.beta_law(beta, td_error, batch.mass, settings)
         metrics |= {
             "values/v": jnp.sum(batch.mass * v),
-            "weights/td_error": jnp.sum(batch.mass * delta),
-            "weights/multiplier": multiplier,
-            "weights/ratio_max": jnp.max(ratio),
-            "weights/mean": jnp.sum(batch.mass * new_weight),
-            "weights/min": jnp.min(new_weight),
-            "weights/max": jnp.max(new_weight),
-            "weights/ess": weights.effective_sample_size(new_weight, batch.mass),
-            "weights/ratio_ess": weights.effective_sample_size(ratio, batch.mass),
+            "weights/td_error": jnp.sum(batch.mass * td_error),
+            "weights/beta": beta.beta,
         }
+
+    # 3 weights
+    new_weight = batch.weight
+    if learner.weighting is not None:
+        evidence = Evidence(td_error, q - target, batch.weight, batch.mass)
+        new_weight, seen = learner.weighting(evidence, beta.beta, settings)
+        metrics |= seen
 
     # 4 actor
     def actor_objective(actor):
         policy = networks.actor.apply(actor, batch.observation)
-        soft_values, log_prob = policy.expect(actor_key, soft_value_of(critic, batch.observation))
+        soft_values, log_prob = policy.expect(actor_key, _soft_values(learner, critic, alpha, batch.observation))
         return losses.actor_loss(soft_values, batch.mass), jnp.sum(batch.mass * log_prob) / jnp.sum(batch.mass)
 
     actor, actor_optimizer, log_prob = descend("actor", actor_objective, has_aux=True)
@@ -169,28 +212,41 @@ def update(learner: Learner, settings: Settings, state: AgentState, batch: Batch
     }
     new_params = Params(critic, polyak(critic, params.target_critic, settings.tau), actor, value, log_alpha)
     new_optimizers = OptimizerStates(critic_optimizer, actor_optimizer, value_optimizer, alpha_optimizer)
-    return AgentState(new_params, new_optimizers, next_key, state.step + 1), new_weight, metrics
+    return AgentState(new_params, new_optimizers, next_key, state.step + 1, beta), new_weight, metrics
 
 
-def interact(
-    learner: Learner,
-    settings: Settings,
-    batch_size: int,
-    state: AgentState,
-    replay: Replay,
-    transition: Transition,
-    observation: Float[Array, " O"],
-) -> tuple[AgentState, Replay, Float[Array, " U"], Metrics]:
-    """Store a transition, learn from a fresh batch, write its weights back, act: one dispatch per environment step.
+def _soft_values(learner: Learner, critic: PyTree, alpha: Scalar, observation: Float[Array, "B O"]):
+    """(soft value, log pi) of an action, to be averaged over the policy's actions."""
 
-    ``observation`` is where the next action is needed: the successor, or the first observation after a reset.
-    """
-    key, sample_key, act_key = jax.random.split(state.key, 3)
-    # Always true, but not at compile time: written straight into the program, the insertion is fused into the gather
-    # that follows, and XLA then copies the whole buffer at every step to have it before and after.
-    replay = jax.lax.cond(replay.head < replay.reward.shape[0], insert, lambda replay, _: replay, replay, transition)
-    indices = sample_indices(sample_key, replay, batch_size)
-    state, new_weight, metrics = update(learner, settings, state._replace(key=key), gather(replay, indices))
-    if learner.divergence is not None:
-        replay = set_weights(replay, indices, new_weight)
-    return state, replay, act(learner, state.params.actor, observation, act_key), metrics
+    def integrand(action, log_prob):
+        q = learner.networks.critic.apply(critic, observation, action)
+        return losses.soft_value(q, log_prob, alpha), log_prob
+
+    return integrand
+
+
+def _value_step(learner, settings, state, batch, initial, noise_key, descend) -> tuple[PyTree, Any]:
+    """Step 2: the value network and its optimiser after one gradient step."""
+    networks = learner.networks
+    action = batch.action
+    if learner.action_noise is not None:
+        action = learner.action_noise(noise_key, action, settings)
+    q = jnp.min(networks.critic.apply(state.params.target_critic, batch.observation, action), axis=0)
+
+    def objective(value):
+        none = jnp.zeros((0,), batch.reward.dtype)
+        terms = ValueTerms(
+            value=networks.value.apply(value, batch.observation),
+            next_value=networks.value.apply(value, batch.next_observation),
+            q=q,
+            reward=batch.reward,
+            terminated=batch.terminated,
+            discount=batch.discount,
+            mass=batch.mass,
+            initial_value=none if initial is None else networks.value.apply(value, initial.observation),
+            initial_mass=none if initial is None else initial.mass,
+        )
+        return learner.value(terms, state.beta.beta, settings)
+
+    value, optimizer, _ = descend("value", objective)
+    return value, optimizer

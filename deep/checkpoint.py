@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,6 +139,25 @@ def latest(folder: Path) -> tuple[Checkpoint, list[CheckpointError]]:
     raise CheckpointError(f"{folder}: none of its checkpoints can be used: {reasons}")
 
 
+def common(folders: Sequence[Path]) -> tuple[list[Checkpoint], list[CheckpointError]]:
+    """The newest step at which every folder has a sound checkpoint, and the errors of newer ones that are not.
+
+    Empty when the folders have no file in common: runs killed before all had written their first one. CheckpointError
+    when they have, but none is sound.
+    """
+    steps = set.intersection(*({_step(path) for path in files(folder)} for folder in folders))
+    refused: list[CheckpointError] = []
+    for step in sorted(steps, reverse=True):
+        try:
+            return [load(folder / f"step_{step:09d}.safetensors") for folder in folders], refused
+        except CheckpointError as error:
+            refused.append(error)
+    if refused:
+        reasons = "; ".join(str(error) for error in refused)
+        raise CheckpointError(f"{folders[0]}: none of its checkpoints can be used: {reasons}")
+    return [], []
+
+
 def arrays_of(tree: PyTree, prefix: str) -> Arrays:
     """The leaves of a pytree by path; a typed random key is stored as its words."""
     return {
@@ -173,15 +193,20 @@ def tree_like(template: PyTree, checkpoint: Checkpoint, prefix: str) -> PyTree:
 
 
 def arrays_of_replay(replay: Replay, prefix: str) -> Arrays:
-    """The filled part of the buffer: the empty slots are never read and not worth disk space."""
+    """The filled part of the buffer: empty slots are never read and sums of weights follow from the weights."""
     size = int(replay.size)
-    return {
-        f"{prefix}/{name}": array[:size] if array.ndim else array
-        for name, array in ((field, np.asarray(getattr(replay, field))) for field in Replay._fields)
-    }
+    stored = {name: np.asarray(leaf) for name, leaf in replay._asdict().items() if name != "sums"}
+    return {f"{prefix}/{name}": array[:size] if array.ndim else array for name, array in stored.items()}
 
 
-def replay_like(capacity: int, observation_size: int, action_size: int, checkpoint: Checkpoint, prefix: str) -> Replay:
+def replay_like(
+    capacity: int,
+    observation_size: int,
+    action_size: int,
+    checkpoint: Checkpoint,
+    prefix: str,
+    proportional: bool = False,
+) -> Replay:
     """A buffer of ``capacity`` slots holding the checkpoint's transitions at their places.
 
     The capacity may have grown as long as nothing was overwritten: the next slot is then the first empty one.
@@ -193,18 +218,26 @@ def replay_like(capacity: int, observation_size: int, action_size: int, checkpoi
             "slots cannot continue; the size of a buffer that is full cannot be changed"
         )
     fields = {}
-    for name, slots in buffer.create(capacity, observation_size, action_size)._asdict().items():
+    empty = buffer.create(capacity, observation_size, action_size)._asdict()
+    del empty["sums"]
+    for name, slots in empty.items():
         rows = checkpoint.arrays[f"{prefix}/{name}"]
         if rows.dtype != slots.dtype or rows.shape[1:] != slots.shape[1:]:
             raise CheckpointError(
                 f"{checkpoint.path}: {prefix}/{name} has rows {rows.dtype}{list(rows.shape[1:])}, expected "
                 f"{slots.dtype}{list(slots.shape[1:])}; it was written for another environment or precision"
             )
-        filled = np.array(slots)
+        filled = np.array(slots if slots.ndim else rows)
         if slots.ndim:
             filled[:size] = rows
         fields[name] = jnp.array(filled, copy=True)
-    return Replay(**fields)._replace(size=jnp.int32(size), head=jnp.int32(size % capacity if size < capacity else head))
+    head = size % capacity if size < capacity else head
+    restored = Replay(**fields, sums=None)._replace(size=jnp.int32(size), head=jnp.int32(head))
+    return buffer.with_sums(restored) if proportional else restored
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
 
 
 def _named(tree: PyTree, prefix: str) -> list[tuple[str, Any]]:

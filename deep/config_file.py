@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deep import presets
+from deep.config import Config
 from deep.errors import InvalidSetting
-from deep.presets import Config
 
 
 def load(path: Path, preset: str | None = None) -> Config:

@@ -2,32 +2,44 @@
 
 :class:`Environment` wraps one Gymnasium environment (never a vector of them, so nothing resets by itself and the
 observation after a step is always the *true* successor, at the end of an episode too). ``terminated`` and
-``truncated`` stay apart from the simulator to the learner. Actions are rescaled dimension by dimension, so that a box
-with different bounds in each dimension is reached to its corners.
+``truncated`` stay apart from the simulator to the learner. What the arrays mean is in :mod:`deep.spaces`.
+
+:func:`make` knows four ways to name one: an id of Gymnasium ("HalfCheetah-v5"), a task of the DeepMind Control Suite
+("fish-swim"), a module that registers an id ("gymnasium_robotics:AntMaze_UMaze-v5"), and a class or function of a
+module that gives an environment when it is called ("package.module:Name"). The last has the time limit that it brings
+itself; an environment that never ends wants ``gymnasium.wrappers.TimeLimit``.
 
 A finite decision process is wrapped by :class:`deep.mdp_environment.MDPEnvironment` first.
 """
 
 import contextlib
 import difflib
+import importlib
 import importlib.util
 import math
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from jaxtyping import Float32, Float64
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
+from deep import control_suite
 from deep.errors import Diverged, InvalidEnvironment
 from deep.mdp_environment import MDPEnvironment
+from deep.spaces import Flattening, OneHot, Rescaling
 
-__all__ = ["Environment", "MDPEnvironment", "OneHot", "Rescaling", "Step", "make", "nearest"]
+__all__ = ["Environment", "Flattening", "MDPEnvironment", "OneHot", "Rescaling", "Step", "make", "nearest"]
 
 SUGGESTIONS = 5
 LARGEST = float(np.finfo(np.float32).max)
+# What Gymnasium does not bring: ids that begin like these come with this package.
+ROBOTICS = "gymnasium_robotics"
+ROBOTICS_FAMILIES = ("AntMaze_", "PointMaze_", "Fetch", "HandReach", "HandManipulate", "AdroitHand", "FrankaKitchen")
+EXTRAS = {"mujoco": "deep", "dm_control": "dmc", ROBOTICS: "robotics"}
 
 
 class Step(NamedTuple):
@@ -37,64 +49,6 @@ class Step(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-
-
-class Rescaling(NamedTuple):
-    """Affine map from [-1, 1]^U onto the box [low, high], one scale for each dimension.
-
-    Written as centre + half * action, so that it is exactly the identity on the box [-1, 1]^U.
-    """
-
-    low: NDArray[Any]
-    high: NDArray[Any]
-    centre: Float64[np.ndarray, " U"]
-    half: Float64[np.ndarray, " U"]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, space: gymnasium.spaces.Box, name: str) -> "Rescaling":
-        """The map onto ``space``; InvalidEnvironment names the first dimension without two finite bounds."""
-        low, high = space.low.ravel(), space.high.ravel()
-        wide = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
-        if wide.size:
-            at = int(wide[0])
-            raise InvalidEnvironment(
-                f"{name}: action dimension {at} has the bounds [{low[at]}, {high[at]}]; actions are rescaled from "
-                "[-1, 1], which needs finite bounds with low < high in every dimension. "
-                "Wrap the environment in gymnasium.wrappers.RescaleAction or ClipAction with bounds of your choice"
-            )
-        centre = 0.5 * (low.astype(np.float64) + high)
-        half = 0.5 * (high.astype(np.float64) - low)
-        return cls(low, high, centre, half, space.shape)
-
-    @property
-    def size(self) -> int:
-        """U."""
-        return self.low.size
-
-    def encode(self, action: Float32[np.ndarray, " U"]) -> NDArray[Any]:
-        """The environment's action: clipped, because rounding may step over a bound by one unit in the last place."""
-        scaled = (self.centre + self.half * action).astype(self.low.dtype)
-        return np.minimum(np.maximum(scaled, self.low), self.high).reshape(self.shape)
-
-    def random(self, generator: np.random.Generator, count: int) -> Float32[np.ndarray, "N U"]:
-        """``count`` actions uniform on [-1, 1)^U, hence uniform on the box."""
-        return 2.0 * generator.random((count, self.size), dtype=np.float32) - np.float32(1.0)
-
-
-class OneHot(NamedTuple):
-    """Discrete actions, handed to the learner as rows of the identity."""
-
-    size: int
-    start: int = 0
-
-    def encode(self, action: Float32[np.ndarray, " U"]) -> np.int64:
-        """The action's number: the position of the one."""
-        return np.int64(self.start + int(np.argmax(action)))
-
-    def random(self, generator: np.random.Generator, count: int) -> Float32[np.ndarray, "N U"]:
-        """``count`` actions, uniform over the U rows of the identity."""
-        return np.eye(self.size, dtype=np.float32)[generator.integers(self.size, size=count)]
 
 
 class Environment:
@@ -117,19 +71,8 @@ class Environment:
                 f"{self.name}: the action space is {space}, but the agent's actions are continuous: expected a Box. "
                 f"Environments with one are, for instance, {_listed(_examples())}"
             )
-        observations = environment.observation_space
-        try:
-            flat = gymnasium.spaces.flatten_space(observations)
-        except NotImplementedError:
-            flat = None
-        if not isinstance(flat, gymnasium.spaces.Box):
-            raise InvalidEnvironment(
-                f"{self.name}: the observation space is {observations}, which has no flat array form; expected a Box, "
-                "or a Dict or Tuple of such (wrap the environment in gymnasium.wrappers.TransformObservation)"
-            )
-        self.observation_size = int(np.prod(flat.shape))
-        self.action_size = self.actions.size
-        self._structured = None if isinstance(observations, gymnasium.spaces.Box) else observations
+        self.observations = Flattening.of(environment.observation_space, self.name)
+        self.observation_size, self.action_size = self.observations.size, self.actions.size
 
     def reset(self, seed: int | None = None) -> Float32[np.ndarray, " O"]:
         """Start an episode; the seed fixes everything random in it."""
@@ -156,36 +99,28 @@ class Environment:
         self.inner.close()
 
     def _flat(self, observation: Any) -> Float32[np.ndarray, " O"]:
-        """A fresh float32 array: an environment may hand out the same buffer at every step."""
-        if self._structured is not None:
-            observation = gymnasium.spaces.flatten(self._structured, observation)
-        with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite and is reported as such
-            return np.array(observation, dtype=np.float32).reshape(-1)
+        flat = self.observations.row(observation)
+        if flat.size != self.observation_size:
+            raise InvalidEnvironment(
+                f"{self.name}: returned an observation of {flat.size} numbers, but its observation space "
+                f"{self.inner.observation_space} has {self.observation_size}"
+            )
+        return flat
 
     def _not_finite(self, observation: Float32[np.ndarray, " O"], when: str) -> str:
         at = int(np.flatnonzero(~np.isfinite(observation))[0])
         return f"{self.name}: observation[{at}] is {observation[at]} {when}; expected finite float32 numbers"
 
 
-def make(identifier: str) -> Environment:
-    """The Gymnasium environment ``identifier`` ("HalfCheetah-v5", "package.module:Name-v0").
+def make(identifier: str, *, render_mode: str | None = None) -> Environment:
+    """The environment ``identifier``; the module's docstring lists the ways to name one.
 
-    InvalidEnvironment for an unknown identifier (with the nearest known ones), for a simulator that is not installed
-    and for spaces that the continuous agent cannot use.
+    ``render_mode="rgb_array"`` for frames of ``inner.render()``. InvalidEnvironment for an unknown identifier (with
+    the nearest known ones), for a simulator that is not installed (with the line that installs it) and for spaces that
+    the continuous agent cannot use.
     """
-    try:
-        with _quiet_construction():
-            environment = gymnasium.make(identifier, disable_env_checker=True)
-    except gymnasium.error.DependencyNotInstalled as error:
-        remedy = 'pip install "roer[deep]"' if "mujoco" in str(error).lower() else _first_line(error)
-        raise InvalidEnvironment(f"{identifier}: its simulator is not installed: {remedy}") from error
-    except (gymnasium.error.Error, ImportError) as error:
-        if isinstance(error, ModuleNotFoundError) and identifier in gymnasium.registry:
-            raise InvalidEnvironment(f"{identifier} needs {error.name}, which is not installed") from error
-        known = _listed(nearest(identifier))
-        raise InvalidEnvironment(
-            f"unknown environment {identifier!r}: {_first_line(error)} Nearest known ids: {known}"
-        ) from error
+    with _quiet_construction():
+        environment = _build(identifier, render_mode)
     try:
         return Environment(environment, name=identifier)
     except InvalidEnvironment:
@@ -193,12 +128,82 @@ def make(identifier: str) -> Environment:
         raise
 
 
+def _build(identifier: str, render_mode: str | None) -> gymnasium.Env:
+    # Left out where nothing is drawn: not every environment knows the argument.
+    wanted: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    module_name, colon, name = identifier.partition(":")
+    if colon:
+        module = _module(module_name, identifier)
+        if hasattr(module, name):
+            return _called(getattr(module, name), identifier, wanted)
+    elif identifier not in gymnasium.registry:
+        if (task := control_suite.task_of(identifier)) is not None:
+            return control_suite.make(*task, render_mode)
+        if identifier.startswith(ROBOTICS_FAMILIES):
+            _module(ROBOTICS, identifier)
+    try:
+        return gymnasium.make(identifier, disable_env_checker=True, **wanted)
+    except gymnasium.error.DependencyNotInstalled as error:
+        remedy = _pip("mujoco") if "mujoco" in str(error).lower() else _first_line(error)
+        raise InvalidEnvironment(f"{identifier}: its simulator is not installed: {remedy}") from error
+    except ModuleNotFoundError as error:
+        raise InvalidEnvironment(
+            f"{identifier} needs {error.name}, which is not installed: {_pip(error.name)}"
+        ) from error
+    except (gymnasium.error.Error, ImportError) as error:
+        said = f"the module {module_name} has nothing called {name!r}. " if colon else ""
+        raise InvalidEnvironment(
+            f"unknown environment {identifier!r}: {said}{_first_line(error)} "
+            f"Nearest known ids: {_listed(nearest(name or identifier))}"
+        ) from error
+
+
+def _module(module_name: str, identifier: str) -> Any:
+    """The module, looked for in the working directory as well: where a user's own environment is written."""
+    here = os.getcwd()
+    if not {here, ""} & set(sys.path):
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            raise InvalidEnvironment(
+                f"unknown environment {identifier!r}: there is no module {missing} here: {_pip(missing)}"
+            ) from error
+        raise InvalidEnvironment(f"{identifier} needs {missing}, which is not installed: {_pip(missing)}") from error
+    except (ImportError, ValueError) as error:
+        raise InvalidEnvironment(f"{identifier}: importing {module_name} failed: {_first_line(error)}") from error
+
+
+def _called(entry: Any, identifier: str, wanted: dict[str, Any]) -> gymnasium.Env:
+    """What a class or function makes of no arguments, or of the render mode where one is asked for."""
+    if not callable(entry):
+        raise InvalidEnvironment(
+            f"{identifier} is {type(entry).__name__}; expected a class or a function that returns a gymnasium.Env"
+        )
+    try:
+        environment = entry(**wanted)
+    except TypeError as error:
+        given = f"{wanted}" if wanted else "no arguments"
+        raise InvalidEnvironment(
+            f"{identifier} cannot be called with {given}: {_first_line(error)} "
+            "Write a function around it that needs nothing else"
+        ) from error
+    if not isinstance(environment, gymnasium.Env):
+        raise InvalidEnvironment(
+            f"{identifier} returned {type(environment).__module__}.{type(environment).__qualname__}; expected a "
+            "gymnasium.Env (an environment of the older gym package is wrapped by Shimmy's GymV26CompatibilityV0)"
+        )
+    return environment
+
+
 @contextlib.contextmanager
 def _quiet_construction() -> Iterator[None]:
     """Keep remarks on model files and id versions off the terminal; warnings of a running simulation are not touched.
 
     MuJoCo's compiler prints a deprecation for Gymnasium's own model files at every construction, and appends it to a
-    log file in the working directory.
+    log file in the working directory. dm_control warns where there is no display, which training does without.
     """
     mujoco: Any = importlib.import_module("mujoco") if importlib.util.find_spec("mujoco") else None
     with warnings.catch_warnings():
@@ -222,6 +227,12 @@ def nearest(identifier: str) -> list[str]:
     name = identifier.rpartition("-v")[0] or identifier
     close = difflib.get_close_matches(name.lower(), list(newest), n=SUGGESTIONS, cutoff=0.5)
     return [newest[key] for key in close] or _examples()
+
+
+def _pip(module: str | None) -> str:
+    """The line that installs what brings ``module``."""
+    package = (module or "").partition(".")[0]
+    return f'pip install "roer[{EXTRAS[package]}]"' if package in EXTRAS else f"install what provides {package!r}"
 
 
 def _examples() -> list[str]:

@@ -27,3 +27,7 @@ class CheckpointError(DeepError):
 
 class Diverged(DeepError):
     """A quantity became NaN or infinite during training; names the quantity and the step."""
+
+
+class InvalidData(DeepError, ValueError):
+    """Recorded transitions that cannot be read, or that do not belong to the environment."""

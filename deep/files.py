@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` through a temporary neighbour, flushed to the disk before it takes the name."""
+def write_atomically(path: Path, contents: str | bytes) -> None:
+    """Write ``contents`` (text as UTF-8) to ``path`` through a temporary neighbour, flushed, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(contents.encode() if isinstance(contents, str) else contents)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(partial, 0o644)  # mkstemp makes files private to their owner

@@ -1,8 +1,8 @@
-"""What a run writes down while it goes: metrics.jsonl, timing.jsonl, TensorBoard events, and the terminal.
+"""What a run writes down while it goes: metrics.jsonl, timing.jsonl, the boards asked for, and the terminal.
 
 ``metrics.jsonl`` is deterministic: one JSON object a line, ``step`` first, no clock in it, so that two runs with equal
 settings, or a run and its resumed twin, have equal bytes. Everything that depends on the clock goes to
-``timing.jsonl`` and TensorBoard. Names follow CleanRL (``charts/``, ``losses/``); :data:`METRICS` says what each is.
+``timing.jsonl`` and the boards. Names follow CleanRL (``charts/``, ``losses/``); :data:`METRICS` says what each is.
 """
 
 import json
@@ -10,9 +10,11 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deep.boards import Board
 from deep.errors import Diverged, InvalidRun
 
 METRICS: dict[str, str] = {
@@ -21,6 +23,7 @@ METRICS: dict[str, str] = {
     "evaluation/return": "mean undiscounted return of the evaluation's episodes under the policy's mode",
     "evaluation/returns": "the return of each of these episodes",
     "evaluation/length": "their mean number of steps",
+    "pretraining/step": "updates made on the data set before the first environment step",
     "losses/critic": "sum over both twins of the mean of w (Q - y)^2 / 2 over the batch",
     "losses/value": "mean of beta (f*(z) - z), z = (q - V)/beta, continued linearly above value_cap (FD-03, GUM-04)",
     "losses/actor": "mean of alpha log pi - min Q (SAC-11)",
@@ -30,28 +33,51 @@ METRICS: dict[str, str] = {
     "values/alpha": "temperature alpha, in units of reward",
     "values/entropy": "minus the mean log pi of the policy's own actions, in nats",
     "weights/td_error": "mean of delta = r + gamma (1 - terminated) V(s') - V(s)",
+    "weights/beta": "temperature beta of the weights, in units of reward",
     "weights/multiplier": "nu that makes the batch's ratios mean one, in units of delta / beta (JS-04)",
     "weights/ratio_max": "largest ratio of the batch",
+    "weights/kl": "KL divergence of the batch under the new weights from the plain one, in nats",
+    "weights/at_floor": "share of the batch whose weight is the smallest that the rule gives",
+    "weights/at_cap": "share of the batch whose weight is the largest that the rule gives",
+    "weights/ratio_mean": "mean of the ratios: one for the relaxed problem; for the flow dual only at its optimum",
+    "weights/ratio_min": "smallest ratio of the batch",
+    "weights/ratio_kl": "KL divergence of the batch under the ratios from the plain one, in nats",
+    "weights/ratio_at_floor": "share of the batch whose ratio is the smallest that the divergence gives",
+    "weights/ratio_at_cap": "share of the batch whose ratio is the largest that the divergence gives",
     "weights/mean": "mean of the batch's new experience weights",
     "weights/min": "smallest of them",
     "weights/max": "largest of them",
     "weights/ess": "effective sample size of the weights as a fraction of the batch (ESS-01)",
     "weights/ratio_ess": "effective sample size of the ratios as a fraction of the batch",
-    "charts/SPS": "environment steps per second, evaluations not counted (timing.jsonl and TensorBoard only)",
+    **{
+        f"stored/{name}": f"{what} of the experience weights in the buffer"
+        for name, what in {
+            "mean": "mean",
+            "ess": "effective sample size, as a fraction,",
+            "kl": "KL divergence from uniform, in nats,",
+            "at_floor": "share at the smallest value that the rule gives",
+            "at_cap": "share at the largest value that the rule gives",
+            **{f"q{percent}": f"{percent} % quantile" for percent in (0, 5, 25, 50, 75, 95, 100)},
+        }.items()
+    },
+    "charts/SPS": "environment steps per second, evaluations not counted (timing.jsonl and boards only)",
     "evaluation/seconds": "duration of the evaluation (timing.jsonl only)",
 }
 
 
 class Log:
-    """The writers of one run folder; ``position`` continues an interrupted metrics.jsonl at that byte."""
+    """The writers of one run folder; ``position`` continues an interrupted metrics.jsonl at that byte.
 
-    def __init__(self, folder: Path, position: int | None = None, step: int = 0) -> None:
+    ``boards`` get every scalar as well and are closed with the log.
+    """
+
+    def __init__(self, folder: Path, position: int | None = None, step: int = 0, boards: Sequence[Board] = ()) -> None:
         self.path = folder / "metrics.jsonl"
         if position is not None:
             _truncate(self.path, position)
         self._metrics = self.path.open("ab")
         self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8")
-        self._board = _board(folder / "tensorboard", step)
+        self._boards = tuple(boards)
         self._clock, self._last_step = time.monotonic(), step
 
     def write(self, step: int, metrics: dict[str, Any]) -> None:
@@ -61,9 +87,8 @@ class Log:
                 raise Diverged(f"{name} is {value} at step {step}; expected a finite number")
         self._metrics.write(json.dumps({"step": step, **metrics}).encode() + b"\n")
         self._metrics.flush()  # handed to the system: survives the death of this process
-        for name, value in metrics.items():
-            if not isinstance(value, list):
-                self._board.add_scalar(name, value, step)
+        if self._boards:
+            self._show(step, {name: value for name, value in metrics.items() if not isinstance(value, list)})
 
     def speed(self, step: int) -> None:
         """Append the steps per second since the previous line of this kind to timing.jsonl; evaluations not counted."""
@@ -71,12 +96,16 @@ class Log:
         rate = (step - self._last_step) / elapsed if elapsed > 0 else 0.0
         self._clock, self._last_step = time.monotonic(), step
         self._time(step, {"charts/SPS": rate})
-        self._board.add_scalar("charts/SPS", rate, step)
+        self._show(step, {"charts/SPS": rate})
 
     def evaluated(self, step: int, seconds: float) -> None:
         """Append how long an evaluation took."""
         self._clock += seconds
         self._time(step, {"evaluation/seconds": seconds})
+
+    def _show(self, step: int, scalars: dict[str, float]) -> None:
+        for board in self._boards:
+            board.write(step, scalars)
 
     def _time(self, step: int, values: dict[str, float]) -> None:
         self._timing.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
@@ -92,7 +121,8 @@ class Log:
         """Flush and close every file."""
         self._metrics.close()
         self._timing.close()
-        self._board.close()
+        for board in self._boards:
+            board.close()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -119,13 +149,6 @@ def _truncate(path: Path, position: int) -> None:
             "restore the file, or resume a copy of the run folder that is complete"
         )
     os.truncate(path, position)
-
-
-def _board(folder: Path, step: int):
-    from tensorboardX import SummaryWriter
-
-    # What an interrupted run logged after its last checkpoint is logged again: hide the first copy.
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
 
 
 class Lines:

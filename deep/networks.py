@@ -1,10 +1,12 @@
 """Twin critic, actor and value network, and their tabular twins.
 
-``continuous`` builds the 256-256 ReLU networks that are trained on MuJoCo; ``tabular`` builds
-one linear layer on one-hot inputs, whose parameters *are* the tables Q, pi and V, so that the
-same update runs on a finite decision process.
+``continuous`` builds the 256-256 ReLU networks that are trained on MuJoCo, ``published`` the same
+with the initialisers and the log-std range of the public ROER code; ``tabular`` builds one linear
+layer on one-hot inputs, whose parameters *are* the tables Q, pi and V, so that the same update
+runs on a finite decision process.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float
 from deep.distributions import Categorical, TanhNormal
 
 LOG_STD_RANGE = (-20.0, 2.0)
+PUBLISHED_LOG_STD_RANGE = (-10.0, 2.0)
 
 
 class Networks(NamedTuple):
@@ -31,6 +34,8 @@ class Networks(NamedTuple):
 
 # Flax fixes parameters at float32; ``float`` follows JAX's default precision, so x64 checks run in float64.
 dense = partial(nn.Dense, param_dtype=float)
+lecun = nn.initializers.lecun_normal()  # Flax's own default
+hidden_gain, head_gain = nn.initializers.orthogonal(math.sqrt(2.0)), nn.initializers.orthogonal(1.0)
 
 
 class MLP(nn.Module):
@@ -38,51 +43,57 @@ class MLP(nn.Module):
 
     hidden: Sequence[int]
     outputs: int
+    kernel_init: nn.initializers.Initializer = lecun
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N"]) -> Float[Array, "B M"]:
         for width in self.hidden:
-            x = nn.relu(dense(width)(x))
-        return dense(self.outputs)(x)
+            x = nn.relu(dense(width, kernel_init=self.kernel_init)(x))
+        return dense(self.outputs, kernel_init=self.kernel_init)(x)
 
 
 class TwinCritic(nn.Module):
     """Two independent Q networks. Kept apart: one batched product measured slower on CPU."""
 
     hidden: Sequence[int]
+    kernel_init: nn.initializers.Initializer = lecun
 
     @nn.compact
     def __call__(self, observation: Float[Array, "B O"], action: Float[Array, "B U"]) -> Float[Array, "2 B"]:
         x = jnp.concatenate([observation, action], axis=-1)
-        first = MLP(self.hidden, 1, name="first")(x)
-        second = MLP(self.hidden, 1, name="second")(x)
+        first = MLP(self.hidden, 1, self.kernel_init, name="first")(x)
+        second = MLP(self.hidden, 1, self.kernel_init, name="second")(x)
         return jnp.stack([first[:, 0], second[:, 0]])
 
 
 class GaussianActor(nn.Module):
-    """State-dependent diagonal Gaussian before tanh; log-std clipped to LOG_STD_RANGE."""
+    """State-dependent diagonal Gaussian before tanh; log-std clipped to ``log_std_range``."""
 
     hidden: Sequence[int]
     action_size: int
+    kernel_init: nn.initializers.Initializer = lecun
+    head_init: nn.initializers.Initializer = lecun
+    log_std_range: tuple[float, float] = LOG_STD_RANGE
 
     @nn.compact
     def __call__(self, observation: Float[Array, "B O"]) -> TanhNormal:
         x = observation
         for width in self.hidden:
-            x = nn.relu(dense(width)(x))
-        mean = dense(self.action_size, name="mean")(x)
-        log_std = dense(self.action_size, name="log_std")(x)
-        return TanhNormal(mean, jnp.clip(log_std, *LOG_STD_RANGE))
+            x = nn.relu(dense(width, kernel_init=self.kernel_init)(x))
+        mean = dense(self.action_size, kernel_init=self.head_init, name="mean")(x)
+        log_std = dense(self.action_size, kernel_init=self.head_init, name="log_std")(x)
+        return TanhNormal(mean, jnp.clip(log_std, *self.log_std_range))
 
 
 class StateValue(nn.Module):
     """V(s)."""
 
     hidden: Sequence[int]
+    kernel_init: nn.initializers.Initializer = lecun
 
     @nn.compact
     def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, " B"]:
-        return MLP(self.hidden, 1, name="value")(observation)[:, 0]
+        return MLP(self.hidden, 1, self.kernel_init, name="value")(observation)[:, 0]
 
 
 class TwinTable(nn.Module):
@@ -118,6 +129,20 @@ def continuous(action_size: int, hidden: Sequence[int] = (256, 256)) -> Networks
     """Networks for observations in R^O and actions in (-1, 1)^action_size."""
     hidden = tuple(hidden)
     return Networks(TwinCritic(hidden), GaussianActor(hidden, action_size), StateValue(hidden))
+
+
+def published(action_size: int, hidden: Sequence[int] = (256, 256)) -> Networks:
+    """``continuous`` as the public ROER code (its revision of 2024-07-16) initialises it.
+
+    Orthogonal kernels of gain sqrt(2), output layers of critics and value included; policy heads of gain 1; log-std
+    clipped to [-10, 2]. Its target entropy is -dim(A)/2, a setting and not part of the networks (SAC-21).
+    """
+    hidden = tuple(hidden)
+    return Networks(
+        TwinCritic(hidden, hidden_gain),
+        GaussianActor(hidden, action_size, hidden_gain, head_gain, PUBLISHED_LOG_STD_RANGE),
+        StateValue(hidden, hidden_gain),
+    )
 
 
 def tabular(n_actions: int) -> Networks:

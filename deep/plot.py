@@ -1,90 +1,118 @@
-"""Learning curves from run folders: return against environment steps, one line for each (environment, preset).
+"""Learning curves from run folders: return against environment steps, a panel for each environment.
 
-Over the seeds of a group the line is the interquartile mean of the evaluations' mean returns and the band its 95 %
-bootstrap interval; for a single run the band spans the interquartile range of each evaluation's episodes.
+Over the seeds of a group the line is the interquartile mean (or the mean) of the evaluations' mean returns and the band
+its 95 % bootstrap interval, at the steps that all of its runs have evaluated; for a single run the band spans the
+interquartile range of each evaluation's episodes.
 """
 
-import os
-from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from deep import log, runs
+from deep import figures, results
 from deep.errors import InvalidRun
-from deep.statistics import bootstrap
+from deep.figures import save
+from deep.results import Group
+from deep.statistics import bootstrap, interquartile_mean
+
+__all__ = ["Curve", "curves", "draw", "read", "save", "to_json"]
+
+Statistic = Callable[[Any], np.ndarray]
 
 
 class Curve(NamedTuple):
-    """A run's evaluations: steps (T,) and the returns of their E episodes (T, E)."""
+    """The curve of one group at T steps and the ends of its band there."""
 
+    environment: str
     label: str
-    seed: int
-    steps: np.ndarray
-    returns: Float64[np.ndarray, "T E"]
+    seeds: tuple[int, ...]
+    steps: Int64[np.ndarray, " T"]
+    middle: Float64[np.ndarray, " T"]
+    low: Float64[np.ndarray, " T"]
+    high: Float64[np.ndarray, " T"]
 
 
-def read(folder: Path) -> Curve:
-    """The evaluations of one run; InvalidRun if it has none yet."""
-    config = runs.settings(folder)
-    lines = [line for line in log.read(folder) if "evaluation/returns" in line]
-    if not lines:
-        raise InvalidRun(f"{folder}: nothing to plot, the run has no evaluation yet")
-    steps = np.array([line["step"] for line in lines])
-    returns = np.array([line["evaluation/returns"] for line in lines], np.float64)
-    return Curve(f"{config.environment}, {config.preset}", config.seed, steps, returns)
+def read(paths: Sequence[Path], statistic: Statistic = interquartile_mean) -> list[Curve]:
+    """One curve for each group of the runs in ``paths``. InvalidRun names a run that has nothing to show."""
+    found = results.groups([results.read(folder) for folder in results.folders(paths)])
+    return [_curve(group, statistic) for group in found]
 
 
-def curves(folders: list[Path], axes: Any = None) -> Any:
-    """Draw the runs into ``axes`` (new ones if None) and return the axes."""
-    if axes is None:
-        from matplotlib.figure import Figure
-
-        axes = Figure(figsize=(7, 4.5), layout="constrained").subplots()
-    groups: dict[str, list[Curve]] = defaultdict(list)
-    for folder in folders:
-        curve = read(folder)
-        groups[curve.label].append(curve)
-    for label, group in sorted(groups.items()):
-        steps, middle, low, high = _summary(group)
-        (line,) = axes.plot(steps, middle, label=f"{label} ({_seeds(group)})", marker="o" if steps.size == 1 else None)
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("return of the evaluation episodes")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return axes
+def curves(paths: Sequence[Path], statistic: Statistic = interquartile_mean, statistic_name: str = "IQM") -> Any:
+    """The figure of the runs in ``paths``."""
+    return draw(read(paths, statistic), statistic_name)
 
 
-def save(axes: Any, path: Path) -> None:
-    """Write the figure of ``axes``; the ending chooses the format. InvalidRun when it cannot be written."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        axes.figure.savefig(partial, dpi=150)
-        os.replace(partial, path)
-    except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidRun(f"cannot write the figure {path}: {error}") from error
+def draw(found: Sequence[Curve], statistic_name: str = "IQM") -> Any:
+    """A figure with one panel for each environment and one legend."""
+    environments = sorted({curve.environment for curve in found})
+    figure, axes = figures.panels(len(environments))
+    looks = figures.styles([curve.label for curve in found])
+    handles: dict[str, Any] = {}
+    for environment, panel in zip(environments, axes, strict=True):
+        for curve in (one for one in found if one.environment == environment):
+            alone = curve.steps.size == 1
+            (line,) = panel.plot(
+                curve.steps, curve.middle, **looks[curve.label], label=curve.label, marker="o" if alone else None
+            )
+            panel.fill_between(
+                curve.steps, curve.low, curve.high, color=looks[curve.label]["color"], alpha=0.18, linewidth=0
+            )
+            handles.setdefault(_named(found, curve.label), line)
+        panel.set_title(environment, fontsize="medium")
+        figures.count_steps(panel)
+    figure.supylabel("return of the evaluation episodes", fontsize="medium")
+    figures.legend(figure, handles, _explained(found, statistic_name))
+    return figure
 
 
-def _summary(group: list[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    if len(group) == 1:
-        (curve,) = group
-        low, high = np.percentile(curve.returns, [25, 75], axis=1)
-        return curve.steps, curve.returns.mean(axis=1), low, high
-    means = [dict(zip(curve.steps.tolist(), curve.returns.mean(axis=1), strict=True)) for curve in group]
+def to_json(found: Sequence[Curve], statistic_name: str) -> dict[str, Any]:
+    """The plotted numbers as JSON values."""
+    numbers = [
+        {
+            **curve._asdict(),
+            "steps": curve.steps.tolist(),
+            "middle": curve.middle.tolist(),
+            "low": curve.low.tolist(),
+            "high": curve.high.tolist(),
+        }
+        for curve in found
+    ]
+    return {"statistic": statistic_name, "confidence": 0.95, "curves": numbers}
+
+
+def _curve(group: Group, statistic: Statistic) -> Curve:
+    if len(group.runs) == 1:
+        (run,) = group.runs
+        low, high = np.percentile(run.returns, [25, 75], axis=1)
+        return Curve(group.environment, group.label, group.seeds, run.steps, run.returns.mean(axis=1), low, high)
+    means = [run.means for run in group.runs]
     # Only steps that every run has reached: a mean over a changing set of runs would bend for no reason.
     common = sorted(set.intersection(*(set(one) for one in means)))
     if not common:
         raise InvalidRun(
-            f"{group[0].label}: its {len(group)} runs share no evaluation step, so they have no common curve"
+            f"{group.label} on {group.environment}: its {len(group.runs)} runs share no evaluation step, "
+            "so they have no common curve"
         )
-    intervals = [bootstrap(np.array([one[step] for one in means])) for step in common]
+    intervals = [bootstrap(np.array([one[step] for one in means]), statistic) for step in common]
     middle, low, high = np.array(intervals).T
-    return np.array(common), middle, low, high
+    return Curve(group.environment, group.label, group.seeds, np.array(common), middle, low, high)
 
 
-def _seeds(group: list[Curve]) -> str:
-    return f"seed {group[0].seed}" if len(group) == 1 else f"{len(group)} runs"
+def _named(found: Sequence[Curve], label: str) -> str:
+    """The label with the number of its seeds, which may differ between panels."""
+    seeds = [curve.seeds for curve in found if curve.label == label]
+    counts = sorted({len(one) for one in seeds})
+    if counts == [1]:
+        return f"{label}, seed {seeds[0][0]}" if len(set(seeds)) == 1 else f"{label}, 1 seed"
+    return f"{label}, {'-'.join(map(str, sorted({counts[0], counts[-1]})))} seeds"
+
+
+def _explained(found: Sequence[Curve], statistic_name: str) -> str:
+    counts = {len(curve.seeds) > 1 for curve in found}
+    several = f"several seeds: {statistic_name} and its 95 % bootstrap interval"
+    single = "one seed: mean and interquartile range of its episodes"
+    return "; ".join([several] * (True in counts) + [single] * (False in counts))

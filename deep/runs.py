@@ -2,7 +2,7 @@
 
     config.json      every setting, and one entry for each time the run was started or resumed: versions, certificate,
                      git revision, date
-    metrics.jsonl    the log, free of clocks;  timing.jsonl and tensorboard/  with clocks
+    metrics.jsonl    the log, free of clocks;  timing.jsonl  with clocks;  tensorboard/ and wandb/  on request
     checkpoints/     the last few, each enough to continue bit for bit
     curve.png        at the end
 
@@ -21,17 +21,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deep import presets
 from deep.certificate import Certificate, backend, precision, versions
+from deep.config import Config, from_json, to_json
 from deep.errors import InvalidRun
 from deep.files import flush, write_atomically
-from deep.presets import Config
 
 
-def folder_of(config: Config, root: Path = Path("runs")) -> Path:
-    """Where a run lies unless told otherwise."""
+def folder_of(config: Config, root: Path = Path("runs"), seeds: str | None = None) -> Path:
+    """Where a run lies unless told otherwise; with ``seeds``, the folder that holds the runs of all of them."""
     environment = re.sub(r"[^\w.-]+", "-", config.environment)
-    return root / f"{environment}__{config.preset}__s{config.seed}"
+    return root / f"{environment}__{config.preset}__s{config.seed if seeds is None else seeds}"
+
+
+def members(folder: Path) -> list[Path]:
+    """The folder itself, or the runs s<seed> in it that were started together, by seed."""
+    if (folder / "config.json").exists():
+        return [folder]
+    inside = [path for path in folder.glob("s*") if re.fullmatch(r"s\d+", path.name) and path.is_dir()]
+    return sorted(inside, key=lambda path: int(path.name[1:])) or [folder]
 
 
 def create(folder: Path, config: Config, session: dict[str, Any]) -> None:
@@ -70,7 +77,7 @@ def taken(folder: Path) -> str:
 
 def settings(folder: Path) -> Config:
     """The settings of a run; InvalidRun if the folder is none."""
-    return presets.from_json(_record(folder)["settings"], str(folder / "config.json"))
+    return from_json(_record(folder)["settings"], str(folder / "config.json"))
 
 
 def sessions(folder: Path) -> list[dict[str, Any]]:
@@ -153,5 +160,5 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, config: Config, entries: list[dict[str, Any]]) -> None:
-    record = {"settings": presets.to_json(config), "sessions": entries}
+    record = {"settings": to_json(config), "sessions": entries}
     write_atomically(folder / "config.json", json.dumps(record, indent=1) + "\n")

@@ -12,7 +12,6 @@ disk or a missing licence may pass; the same error twice is the run's own.
 
 import contextlib
 import json
-import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from deep import checkpoint, log, presets, runs
-from deep.errors import InvalidRun, InvalidSetting
+from deep import checkpoint, log, runs
+from deep.config import Config, to_json
+from deep.errors import InvalidRun
 from deep.files import write_atomically
-from deep.presets import Config
 from deep.stop import Stop
 from deep.worker import Ended
 
@@ -98,18 +97,6 @@ class Entry:
     def step(self) -> int:
         """Of its last checkpoint."""
         return checkpoint.reached(self.unit.folder / "checkpoints")
-
-
-def whole_numbers(words: Sequence[str], flag: str) -> tuple[int, ...]:
-    """The seeds of "0-4", "0-4,9" or "0 1 2", in order, each once; InvalidSetting names the flag and the odd word."""
-    numbers: dict[int, None] = {}
-    for word in ",".join(words).split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first:
-            raise InvalidSetting(f"{flag}: expected whole numbers and ranges like 0-4, saw {word!r}")
-        numbers |= dict.fromkeys(range(first, last + 1))
-    return tuple(numbers)
 
 
 def plan(folder: Path, configs: Sequence[Config], words: Callable[[Config], Sequence[str]]) -> list[Unit]:
@@ -261,7 +248,7 @@ def _busy(unit: Unit, known: set[str], show: Show) -> bool:
 
 def _same_settings(unit: Unit) -> None:
     stored = runs.settings(unit.folder)
-    ours, theirs = presets.to_json(unit.config), presets.to_json(stored)
+    ours, theirs = to_json(unit.config), to_json(stored)
     differing = [f"{key} {theirs[key]!r} -> {ours[key]!r}" for key in ours if ours[key] != theirs[key]]
     if stored.steps <= unit.config.steps:
         differing = [text for text in differing if not text.startswith("steps ")]

@@ -1,8 +1,9 @@
 """The training loop: steps, log, evaluations, checkpoints, and what happens when it is interrupted.
 
-:func:`start` begins a run in a new folder behind the gate, :func:`resume` continues one from its last sound
-checkpoint; both end in the same loop. Killed at any moment and resumed, a run ends with the log and the parameters of
-the run that was not killed, bit for bit (on CPU; on an accelerator as far as its kernels are deterministic).
+:func:`start` begins runs in new folders behind the gate, :func:`resume` continues them from their last sound
+checkpoint; both end in the same loop. Several seeds are several runs in one program, each with a folder of its own.
+Killed at any moment and resumed, a run ends with the log and the parameters of the run that was not killed, bit for bit
+(on CPU; on an accelerator as far as its kernels are deterministic).
 """
 
 import contextlib
@@ -11,18 +12,21 @@ import functools
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deep import certificate, checkpoint, environments, log, plot, runs
+from deep import build, certificate, checkpoint, environments, log, plot, runs
+from deep.boards import Boards, check, requested
 from deep.certificate import Certificate
+from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
-from deep.evaluate import evaluate, greedy
-from deep.presets import Config
-from deep.session import Session
+from deep.evaluate import Policy, evaluate, greedy
+from deep.session import Session, lane
 
+NO_BOARDS = Boards()
+PRETRAIN_AT_ONCE = 1000  # updates in a dispatch, hence between two lines of the log and two checkpoints
 TICK = 16  # steps between two looks at the clock for the progress bar
 
 
@@ -51,103 +55,158 @@ class Stop:
         self.signal = number
 
 
-def start(config: Config, folder: Path, *, unverified: bool = False) -> int:
-    """Train from the beginning in a new folder; returns the number of the signal that stopped it, or 0.
+def start(
+    configs: Sequence[Config], folders: Sequence[Path], *, unverified: bool = False, boards: Boards = NO_BOARDS
+) -> int:
+    """Train from the beginning in new folders, one for each configuration; they may differ in their seeds alone.
 
-    NotCertified without a matching certificate unless ``unverified``; InvalidRun if the folder exists;
-    InvalidEnvironment, Diverged, CheckpointError as their names say. Nothing is written before all checks have passed.
+    Returns the number of the signal that stopped it, or 0. NotCertified without a matching certificate unless
+    ``unverified``; InvalidRun if a folder exists; InvalidEnvironment, Diverged, CheckpointError as their names say.
+    Nothing is written before all checks have passed.
     """
-    if folder.exists():  # said before anything is built; `create` decides it
-        raise InvalidRun(runs.taken(folder))
-    environment = environments.make(config.environment)
+    for folder in folders:
+        if folder.exists():  # said before anything is built; `create` decides it
+            raise InvalidRun(runs.taken(folder))
+    check(*boards)
+    made = [environments.make(config.environment) for config in configs]
+    build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     covered = _gate(unverified)
-    session = Session(config, environment)
-    runs.create(folder, config, runs.session(covered, 0))
-    with runs.claimed(folder):
-        return _loop(session, folder, log.Log(folder))
+    session = Session(configs, made)
+    for config, folder in zip(configs, folders, strict=True):
+        runs.create(folder, config, runs.session(covered, 0))
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            held.enter_context(runs.claimed(folder))
+        return _loop(session, folders, _logs(session, folders, boards, None))
 
 
-def resume(folder: Path, *, steps: int | None = None, unverified: bool = False) -> int:
-    """Continue a run from its last sound checkpoint, or from the beginning if it never wrote one.
+def resume(
+    folders: Sequence[Path], *, steps: int | None = None, unverified: bool = False, boards: Boards = NO_BOARDS
+) -> int:
+    """Continue runs that were started together from their last common checkpoint, or from the beginning without one.
 
-    ``steps`` may extend it. The log is cut back to where it was at the checkpoint.
+    ``steps`` may extend them. The logs are cut back to where they were at the checkpoint.
     """
-    stored = runs.settings(folder)
-    config = stored if steps is None else dataclasses.replace(stored, steps=steps)
+    stored = [runs.settings(folder) for folder in folders]
+    configs = stored if steps is None else [dataclasses.replace(config, steps=steps) for config in stored]
+    check(*boards)
     covered = _gate(unverified)
-    with runs.claimed(folder):
-        saved = None
-        if checkpoint.files(folder / "checkpoints"):
-            saved, refused = checkpoint.latest(folder / "checkpoints")
-            for error in refused:
-                print(f"warning: {error}; falling back to {saved.path.name}", flush=True)
-        session = Session(config, environments.make(config.environment))
-        position = session.restore(saved) if saved else 0
-        _warn_of_changes(folder)
-        print(f"resuming {folder} at step {session.host.step:,}", flush=True)
-        if session.host.step >= config.steps:
-            print(f"the run is complete ({config.steps:,} steps); --steps N extends it", flush=True)
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            held.enter_context(runs.claimed(folder))
+        saved, refused = checkpoint.common([folder / "checkpoints" for folder in folders])
+        for error in refused:
+            fallback = saved[0].path.name if saved else "the beginning"
+            print(f"warning: {error}; falling back to {fallback}", flush=True)
+        session = Session(configs, [environments.make(config.environment) for config in configs])
+        positions = session.restore(saved) if saved else [0] * len(folders)
+        for folder in folders:
+            _warn_of_changes(folder)
+        print(f"resuming {_named(folders)} at step {session.step:,}", flush=True)
+        if session.step >= session.config.steps:
+            print(f"the run is complete ({session.config.steps:,} steps); --steps N extends it", flush=True)
             return 0
-        runs.append(folder, config, runs.session(covered, session.host.step))
-        return _loop(session, folder, log.Log(folder, position, session.host.step))
+        for config, folder in zip(configs, folders, strict=True):
+            runs.append(folder, config, runs.session(covered, session.step))
+        return _loop(session, folders, _logs(session, folders, boards, positions))
 
 
-def _loop(session: Session, folder: Path, written: log.Log) -> int:
-    config, host, stop = session.config, session.host, Stop()
+def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: Sequence[int] | None) -> list[log.Log]:
+    """The log of every lane, with the boards asked for; ``positions`` continues logs that are there."""
+    return [
+        log.Log(
+            folder,
+            None if positions is None else positions[index],
+            session.step,
+            requested(folder, session.configs[index], session.step, *boards),
+        )
+        for index, folder in enumerate(folders)
+    ]
+
+
+def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log]) -> int:
+    config, stop = session.config, Stop()
     policy = greedy(session.learner)
-    fresh = functools.partial(environments.make, config.environment)
-    shown = log.display(config.steps, host.step)
-    checkpoints = folder / "checkpoints"
+    shown = log.display(config.steps, session.step)
+    checkpoints = [folder / "checkpoints" for folder in folders]
+
+    def save() -> None:
+        session.save(checkpoints, [written.position() for written in logs])
+
     try:
         with stop.listening():
-            while host.step < config.steps and stop.signal is None:
-                ended = session.advance()
-                step = host.step
-                if ended is not None:
-                    written.write(
-                        step, {"charts/episodic_return": ended.episodic_return, "charts/episodic_length": ended.length}
-                    )
-                    shown.episode(ended.episodic_return)
+            while session.pretrained < config.pretrain_steps and stop.signal is None:
+                session.pretrain(min(PRETRAIN_AT_ONCE, config.pretrain_steps - session.pretrained))
+                for written, metrics in zip(logs, session.fetch_metrics(), strict=True):
+                    written.write(0, {"pretraining/step": session.pretrained, **metrics})
+                if session.pretrained == config.pretrain_steps:
+                    _evaluate(session, policy, logs, shown)
+                save()
+            while session.step < config.steps and stop.signal is None:
+                for written, ended in zip(logs, session.advance(), strict=True):
+                    if ended is not None:
+                        seen = {"charts/episodic_return": ended.episodic_return, "charts/episodic_length": ended.length}
+                        written.write(session.step, seen)
+                        shown.episode(ended.episodic_return)
+                step = session.step
                 if step % config.log_every == 0:
-                    if metrics := session.fetch_metrics():
-                        written.write(step, metrics)
-                    written.speed(step)
+                    for written, metrics in zip(logs, session.fetch_metrics(), strict=True):
+                        if metrics:
+                            written.write(step, metrics)
+                        written.speed(step)
                 if step % config.evaluate_every == 0 or step == config.steps:
-                    began = time.monotonic()
-                    actor = session.state.params.actor
-                    result = evaluate(fresh, policy, actor, config.evaluation_episodes, config.seed, step)
-                    mean = float(np.mean(result.returns))
-                    written.write(
-                        step,
-                        {
-                            "evaluation/return": mean,
-                            "evaluation/returns": result.returns.tolist(),
-                            "evaluation/length": float(np.mean(result.lengths)),
-                        },
-                    )
-                    written.evaluated(step, time.monotonic() - began)
-                    shown.evaluation(step, mean, float(np.std(result.returns)))
+                    _evaluate(session, policy, logs, shown)
                 if step % config.checkpoint_every == 0:
-                    session.save(checkpoints, written.position())
+                    save()
                 if step % TICK == 0:
                     shown.tick(step)
             # Inside the handler's reach, so that an impatient scheduler's second signal does not cut the save short.
-            if host.step % config.checkpoint_every or not checkpoint.files(checkpoints):
-                session.save(checkpoints, written.position())
+            if session.step % config.checkpoint_every or not checkpoint.files(checkpoints[-1]):
+                save()
     except (Diverged, CheckpointError) as error:
-        kept = checkpoint.files(checkpoints)
+        kept = checkpoint.files(checkpoints[0])
         last = f"the last good checkpoint is {kept[0]}" if kept else "no checkpoint had been written yet"
         raise type(error)(f"training stopped: {error}; {last}") from error
     finally:
-        written.close()
+        for written in logs:
+            written.close()
         shown.close()
-    if stop.signal is not None and host.step < config.steps:
+    if stop.signal is not None and session.step < config.steps:
         name = signal.Signals(stop.signal).name
-        print(f"{name}: saved at step {host.step:,}; continue with: python -m deep train --resume {folder}", flush=True)
+        where = folders[0] if len(folders) == 1 else folders[0].parent
+        print(
+            f"{name}: saved at step {session.step:,}; continue with: python -m deep train --resume {where}", flush=True
+        )
         return stop.signal
-    plot.save(plot.curves([folder]), folder / "curve.png")
-    print(f"done: {host.step:,} steps, {folder / 'curve.png'}", flush=True)
+    for folder in folders:
+        plot.save(plot.curves([folder]), folder / "curve.png")
+    print(f"done: {session.step:,} steps, {_named(folders)}", flush=True)
     return 0
+
+
+def _evaluate(session: Session, policy: Policy, logs: Sequence[log.Log], shown: log.Lines | log.Bar) -> None:
+    """Evaluate every lane's policy and write it down; the display shows the mean over all episodes."""
+    config, step, returns = session.config, session.step, []
+    fresh = functools.partial(environments.make, config.environment)
+    for index, written in enumerate(logs):
+        began = time.monotonic()
+        actor = lane(session.state.params.actor, index)
+        result = evaluate(fresh, policy, actor, config.evaluation_episodes, session.configs[index].seed, step)
+        written.write(
+            step,
+            {
+                "evaluation/return": float(np.mean(result.returns)),
+                "evaluation/returns": result.returns.tolist(),
+                "evaluation/length": float(np.mean(result.lengths)),
+            },
+        )
+        written.evaluated(step, time.monotonic() - began)
+        returns.append(result.returns)
+    shown.evaluation(step, float(np.mean(returns)), float(np.std(returns)))
+
+
+def _named(folders: Sequence[Path]) -> str:
+    return str(folders[0]) if len(folders) == 1 else f"{folders[0].parent} ({len(folders)} seeds)"
 
 
 def _gate(unverified: bool) -> Certificate | None:

@@ -62,3 +62,37 @@ class Forgetful(Counter):
     def step(self, action):
         observation, *rest = super().step(action)
         return observation + self.offset, *rest
+
+
+class Clock(gymnasium.Env):
+    """Episode number e of clock `name` ends after `lengths[e]` steps, by termination where e is even.
+
+    The observation is (name, episode, steps since the reset), the reward 100 * episode + steps; `taken` lists the
+    actions that were not ignored.
+    """
+
+    def __init__(self, name: float, lengths: tuple[int, ...], structured: bool = False):
+        self.name, self.lengths, self.structured = name, lengths, structured
+        self.action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+        flat = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+        parts = gymnasium.spaces.Dict(at=gymnasium.spaces.Tuple((flat, flat)), who=flat)
+        whole = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+        self.observation_space = parts if structured else whole
+        self.episode, self.count, self.taken = -1, 0, []
+
+    def _observation(self):
+        if not self.structured:
+            return np.array([self.name, self.episode, self.count], np.float64)
+        episode, count, name = (np.array([value], np.float64) for value in (self.episode, self.count, self.name))
+        return {"at": (episode, count), "who": name}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.count = self.episode + 1, 0
+        return self._observation(), {}
+
+    def step(self, action):
+        self.count += 1
+        self.taken.append(float(action[0]))
+        over, even = self.count >= self.lengths[self.episode], self.episode % 2 == 0
+        return self._observation(), 100.0 * self.episode + self.count, over and even, over and not even, {"count": 1}

@@ -1,1 +1,1 @@
-"""One module for each command of ``python -m deep``: ``run(arguments)`` parses them and returns the exit status."""
+"""The commands, one module each: ``run(arguments)`` parses what follows the command's name and returns the status."""

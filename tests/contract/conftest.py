@@ -15,6 +15,10 @@ probability. A row carries the id of the claim that it checks; where the quantit
     UP-05  rows of mass zero (padding) move nothing
     UP-06  the initial state: targets equal critics, twins differ, temperature as asked
     UP-07  one learning step is insert, sample, update, write back, act
+    CL-01  the critic's Huber error
+    GP-01  the gradient penalty and the derivative of the penalised critic
+    RP-01  the public ROER recipe, literally
+    JN-01  the snippet of the JS note, literally
     RB-01  replay contents, weights and precision, as a model test against a plain list
     RB-02  replay indices: frequencies, pairs, dependence on the key
     RN-01  no key is used twice
@@ -22,8 +26,9 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RN-03  the sampler's noise is standard normal
 
 Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
-Polyak), RL-15 (TD error), GUM-01, GUM-04, FD-03 (value regression), KL-04, JS-04, JS-10 (relaxed weights), PRI-02
-(their recursion).
+Polyak), RL-15 (TD error), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the flow dual), KL-04, JS-04,
+JS-10 (relaxed weights), PRI-02 (their recursion); and what the published recipes are known to do: GUM-03, GUM-05,
+PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
 
 A run of the whole contract on `deep` in which everything passed and nothing was left out issues a certificate, without
 which `python -m deep train` does not start. tests/faults plants faults and checks that the contract sees them.

@@ -14,6 +14,7 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+from contract.generators import VALUE_CAPS
 from contract.protocol import Batch, Settings, Tables
 from hypothesis import strategies as st
 
@@ -144,15 +145,14 @@ def tables(draw: st.DrawFn) -> Tables:
 
 @st.composite
 def settings(draw: st.DrawFn, discount: float, divergence: str | None = None) -> Settings:
-    """Scalars of the update; the cap lies inside the conjugate's domain (f'(inf) = log 2 for Jensen-Shannon)."""
-    caps = (0.25, 0.5) if divergence == "js" else (0.5, 7.0)
+    """Scalars of the update; the cap lies inside the conjugate's domain."""
     return Settings(
         discount=discount,
         tau=draw(st.sampled_from((0.0078125, 0.125, 0.5))),
         beta=draw(st.sampled_from((0.5, 2.0, 4.0))),
         weight_rate=draw(st.sampled_from((0.125, 0.375))),
         target_entropy=draw(st.sampled_from((-1.0, 0.25, 0.75))),
-        value_cap=draw(st.sampled_from(caps)),
+        value_cap=draw(st.sampled_from(VALUE_CAPS[divergence or "kl"])),
     )
 
 

@@ -4,8 +4,9 @@ An implementation under test is an object with a `name` and any of the functions
 *not offered*, not as failed. `--implementation deep` (the default) loads `contract.adapters.deep`;
 `--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
 O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
-float), results anything that `numpy.asarray` takes. A `divergence` is named `"kl"`, `"js"` or `"fermi-dirac"` (with
-cap `FERMI_DIRAC_CAP`).
+float), results anything that `numpy.asarray` takes. A `divergence` is a name of `DIVERGENCES`: `"fermi-dirac"` has cap
+`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. A `recipe`
+is `"roer-published"` or `"js-note"`.
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -16,11 +17,35 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
     temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
     ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
+    conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*(y), its derivative, that of the ratio
+    slope(divergence, w (B,)) -> (B,)                                        f'(w)
+    relaxed(divergence, z, law) -> ((B,), multiplier, (B,))                  `ratio` at any scale; d multiplier / dz
     blend(weight, ratio, rate) -> (B,)                                       the additive recursion
+    beta_law(name, divergence, beta, fraction, td_error, mass, /, **settings) -> (beta, fraction)
+        name: `fixed`, `effective-sample-fraction`, `kl-ball`, `feedback`, `feedback-as-printed`; fraction: the smoothed
+        effective sample fraction; settings: those the law reads, of beta, ess_target, kl_target, feedback_rate,
+        feedback_smoothing, beta_min, beta_max
+    beta_law_jacobian(the same) -> ((dbeta'/dbeta, dbeta'/dfraction), (dfraction'/dbeta, dfraction'/dfraction))
+    beta_bracket(td_error, mass, fraction, steepness) -> (low, high)         bounds on beta for KL weights
+    largest_stable_gain(rho) -> float                                        bound on eta s of `feedback`
+    recursion(name, weight, ratio, rate, mass, times) -> (B,)                name: `additive`, `replicator`, `immediate`
+    weighting(rule, recursion, divergence, td_error, weight, mass, beta, **settings) -> ((B,), {name: scalar})
+        rule: `relaxed` or `occupancy`; settings: weight_rate, value_cap
+    weight_statistics(weight, mass, floor, cap) -> {name: scalar}
+    stored_statistics(weight, size, floor, cap) -> {name: scalar}            of the first `size` weights
     polyak(online, target, tau) -> array
     squashed_log_prob(mean (B, U), log_std (B, U), pre_tanh (B, U)) -> (B,)
     squashed_draw(mean, log_std, seed) -> (action (B, U), log_prob (B,), pre_tanh (B, U))
     squashed_mode(mean, log_std) -> (B, U)
+    huber_gradient(q (2, B), target, weight, mass, width) -> (2, B)          derivative of the critic's Huber loss in q
+    flow_gradient(divergence, value (B,), next_value (B,), initial_value (I,), reward, terminated, discount (B,), gamma,
+        beta, cap, mass, initial_mass (I,)) -> ((B,), (B,), (I,))            derivative of the flow dual in each value
+    flow_ratio(divergence, td_error, beta, cap) -> (B,)                      the occupancy ratio, nothing normalised
+    penalised_gradient(twins, observation, action, target, weight, mass, coefficient) -> (scalar, twins)
+        the gradient penalty, and the derivative of critic loss + coefficient * penalty in the layers of both twins
+    published_value(recipe, value, q, beta, cap, mass) -> (scalar, (B,))     a literal value loss, its derivative in v
+    published_weights(recipe, td_error, weight, mass, beta, rate, low, high, floor) -> (B,)
+    published_noise(action, seed, std, clip) -> (noisy action, standard-normal noise)
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
         (B,)` in jnp
@@ -43,7 +68,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 FERMI_DIRAC_CAP = 4.0
-DIVERGENCES = ("kl", "js", "fermi-dirac")
+POWER_EXPONENT = 1.5
+RATIO_CAP = 4.0
+DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
 
 
 class Batch(NamedTuple):
@@ -213,9 +240,27 @@ class Implementation:
     td_error: Callable[..., Any] | None = None
     critic_gradient: Callable[..., Any] | None = None
     value_gradient: Callable[..., Any] | None = None
+    huber_gradient: Callable[..., Any] | None = None
+    flow_gradient: Callable[..., Any] | None = None
+    flow_ratio: Callable[..., Any] | None = None
+    penalised_gradient: Callable[..., Any] | None = None
+    published_value: Callable[..., Any] | None = None
+    published_weights: Callable[..., Any] | None = None
+    published_noise: Callable[..., Any] | None = None
     temperature_gradient: Callable[..., Any] | None = None
     ratio: Callable[..., Any] | None = None
+    conjugate: Callable[..., Any] | None = None
+    slope: Callable[..., Any] | None = None
+    relaxed: Callable[..., Any] | None = None
     blend: Callable[..., Any] | None = None
+    beta_law: Callable[..., Any] | None = None
+    beta_law_jacobian: Callable[..., Any] | None = None
+    beta_bracket: Callable[..., Any] | None = None
+    largest_stable_gain: Callable[..., Any] | None = None
+    recursion: Callable[..., Any] | None = None
+    weighting: Callable[..., Any] | None = None
+    weight_statistics: Callable[..., Any] | None = None
+    stored_statistics: Callable[..., Any] | None = None
     polyak: Callable[..., Any] | None = None
     squashed_log_prob: Callable[..., Any] | None = None
     squashed_draw: Callable[..., Any] | None = None

@@ -14,13 +14,13 @@ of one update (the one that the implementation must follow):
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import running_error as re
+from contract.generators import GENERATORS
 from contract.problems import DTYPE
-from contract.protocol import FERMI_DIRAC_CAP, Batch, Layer, Layers, Rates, Settings, Tables
+from contract.protocol import Batch, Layer, Layers, Rates, Settings, Tables
 from running_error import Rounded
 from scipy.optimize import brentq
 
@@ -29,62 +29,7 @@ def exact(value: Any) -> Rounded:
     return Rounded.exact(value, DTYPE)
 
 
-# -- divergences: (f*)' and its derivative, by the table FD-01 of the claims ledger ----------------------------------
-
-
-class Generator(NamedTuple):
-    """One generator, each function in the form whose rounding matches how it can be computed.
-
-    ratio        (f*)'(y) as evaluated directly
-    slope        (f*)'(y) as the reverse pass of f* evaluates it (through expm1 and log1p: absolute, not relative,
-    errors)
-    value        (f*)'(y) in float64;  curvature  (f*)''(y) in float64;  supremum  f'(inf)
-    """
-
-    ratio: Callable[[Rounded], Rounded]
-    slope: Callable[[Rounded], Rounded]
-    value: Callable[[np.ndarray], np.ndarray]
-    curvature: Callable[[np.ndarray], np.ndarray]
-    supremum: float
-
-
-def _kl_slope(y: Rounded) -> Rounded:
-    return re.expm1(y) + 1.0
-
-
-def _js_ratio(y: Rounded) -> Rounded:
-    growth = re.exp(y)
-    return growth / (2.0 - growth)
-
-
-def _js_slope(y: Rounded) -> Rounded:
-    growth = re.expm1(y)
-    return (growth + 1.0) / (1.0 - growth)
-
-
-_FD_SHIFT = float(np.log(FERMI_DIRAC_CAP - 1.0))
-
-
-def _fd_slope(y: Rounded) -> Rounded:
-    x = y - y.constant(_FD_SHIFT)
-    return FERMI_DIRAC_CAP * re.exp(x - re.softplus(x))
-
-
-def _fd(y: np.ndarray) -> np.ndarray:
-    return FERMI_DIRAC_CAP / (1.0 + np.exp(-(y - _FD_SHIFT)))
-
-
-GENERATORS = {
-    "kl": Generator(re.exp, _kl_slope, np.exp, np.exp, np.inf),
-    "js": Generator(
-        _js_ratio,
-        _js_slope,
-        lambda y: np.exp(y) / (2.0 - np.exp(y)),
-        lambda y: 2.0 * np.exp(y) / (2.0 - np.exp(y)) ** 2,
-        float(np.log(2.0)),
-    ),
-    "fermi-dirac": Generator(_fd_slope, _fd_slope, _fd, lambda y: _fd(y) * (1.0 - _fd(y) / FERMI_DIRAC_CAP), np.inf),
-}
+# -- divergences: multipliers and ratios ---------------------------------------------------------------------------
 
 
 def multiplier(divergence: str, z: Rounded, law: np.ndarray) -> Rounded:
@@ -102,7 +47,7 @@ def multiplier(divergence: str, z: Rounded, law: np.ndarray) -> Rounded:
 
     top = float(points.max())
     if np.isfinite(generator.supremum):  # JS-04: here the largest ratio alone makes the mean one
-        low = top - float(np.log(2.0 / (1.0 + weights[points == top].sum())))
+        low = top - float(generator.inverse(1.0 / weights[points == top].sum()))
     else:
         low = float(points.min())
     slack = 16 * float(np.spacing(abs(low) + abs(top) + 1.0))

@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 from contract import shadow
 from contract.compare import EPS, examples, iterates
+from contract.generators import GENERATORS, reference_divergence
 from contract.problems import ACTIONS, DTYPE, STATES, problems, settings, tables
-from contract.protocol import FERMI_DIRAC_CAP, Rates
-from contract.shadow import GENERATORS, exact
+from contract.protocol import Rates
+from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
 from running_error import Rounded, unit_roundoff
 
-from reference.divergence import divergence_from_name
 from reference.soft import solve_soft
 from reference.weights import optimal_weights
 
@@ -38,10 +38,6 @@ VALUE_IDS = {"kl": "GUM-01", "js": "FD-03", "fermi-dirac": "FD-03"}
 FLOAT64 = np.finfo(np.float64).eps
 UPDATES, CHUNK = 8000, 500
 SERVO = 0.0625  # step size of the temperature
-
-
-def reference_divergence(name: str):
-    return divergence_from_name(name, FERMI_DIRAC_CAP if name == "fermi-dirac" else None)
 
 
 def entropy(policy: np.ndarray) -> np.ndarray:

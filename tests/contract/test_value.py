@@ -4,29 +4,24 @@ import numpy as np
 import pytest
 from contract import shadow
 from contract.compare import EPS, agree, examples, iterates
+from contract.generators import GENERATORS, VALUE_CAPS, reference_divergence
 from contract.problems import ACTIONS, DTYPE, STATES, grids, problems, settings, tables
-from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, Rates
-from contract.shadow import GENERATORS, exact
+from contract.protocol import DIVERGENCES, Rates
+from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reference.divergence import divergence_from_name
 from reference.weights import optimal_weights
 
 B = 64
-IDS = {"kl": "GUM-01", "js": "FD-03", "fermi-dirac": "FD-03"}
-CAPS = {"kl": (0.5, 7.0), "js": (0.25, 0.5), "fermi-dirac": (0.5, 7.0)}
-
-
-def reference_divergence(name: str):
-    return divergence_from_name(name, FERMI_DIRAC_CAP if name == "fermi-dirac" else None)
+IDS = {name: "GUM-01" if name == "kl" else "FD-03" for name in DIVERGENCES}
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @given(grid=grids(-4, 4), mass=grids(0, 1, 256), beta=st.sampled_from((0.5, 2.0, 4.0)), which=st.integers(0, 1))
 def test_gradient(divergence, grid, mass, beta, which, offered, row):
     """d/dv of sum m beta (f*(z) - z) is m (1 - (f*)'(min(z, cap))), z = (q - v)/beta: no stray beta anywhere."""
-    v, q, m, cap = grid(B), grid(B), mass(B), CAPS[divergence][which]
+    v, q, m, cap = grid(B), grid(B), mass(B), VALUE_CAPS[divergence][which]
     seen = offered("value_gradient")(divergence, v, q, beta, cap, m)
     z = (exact(q) - exact(v)) / beta
     expected = exact(m) * (1.0 - shadow.capped_ratio(divergence, z, cap))
@@ -37,7 +32,7 @@ def test_gradient(divergence, grid, mass, beta, which, offered, row):
 @given(beta=st.sampled_from((0.25, 0.5, 2.0, 4.0)), which=st.integers(0, 1), step=st.integers(4, 10))
 def test_slope_is_continuous_at_the_cap(divergence, beta, which, step, offered, row):
     """The derivative just below and just above the cap differ by no more than the curvature there allows."""
-    cap, gap = CAPS[divergence][which], 2.0**-step
+    cap, gap = VALUE_CAPS[divergence][which], 2.0**-step
     q = np.zeros(B, DTYPE)
     q[:3] = beta * (cap - gap), beta * (cap + gap), beta * (cap + 64.0)
     seen = np.asarray(offered("value_gradient")(divergence, np.zeros(B, DTYPE), q, beta, cap, np.ones(B, DTYPE)), float)
@@ -83,7 +78,7 @@ def test_minimiser(divergence, data, offered, row):
         divergence != "fermi-dirac"
     ):  # from above, the mean's slope grows towards the solution: Newton's step there is safe
         for s in range(n):
-            y = np.minimum((q[s] - solution[s]) / beta, cap)
+            y = np.minimum((q[s] - solution[s]) / beta, min(cap, GENERATORS[divergence].edge))
             rate[s] = beta / float(problem.behavior[s] @ GENERATORS[divergence].curvature(y))
     rates = Rates(value=rate)  # Fermi-Dirac: (f*)'' <= cap / 4 = 1 everywhere
     start = start._replace(value=q.max(axis=-1).astype(DTYPE))

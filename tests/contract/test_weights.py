@@ -5,21 +5,27 @@ import numpy as np
 import pytest
 from contract import shadow
 from contract.compare import EPS, agree, examples, iterates
+from contract.generators import reference_divergence
 from contract.problems import DTYPE, grids, laws, problems, settings, stored_weights, tables
-from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, Rates
+from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP, Rates
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.divergence import divergence_from_name
+from reference.divergence import Capped
 from reference.weights import optimal_weights
 
 B = 64
-IDS = {"kl": "KL-04", "js": "JS-04", "fermi-dirac": "JS-10"}
-
-
-def reference_divergence(name: str):
-    return divergence_from_name(name, FERMI_DIRAC_CAP if name == "fermi-dirac" else None)
+IDS = {
+    "kl": "KL-04",
+    "js": "JS-04",
+    "fermi-dirac": "JS-10",
+    "chi2": "KL-09",
+    "hellinger": "FD-01",
+    "reverse-kl": "FD-01",
+    "power": "KL-09",
+    "capped": "FD-05",
+}
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -54,13 +60,18 @@ def test_relaxed_weights(divergence, grid, law, scale, offered, row):
 def conic(divergence: str, z: np.ndarray, law: np.ndarray) -> np.ndarray:
     """The same maximisation given to an interior-point solver that knows no formula for its solution."""
     w = cvxpy.Variable(len(z), nonneg=True)
-    if divergence == "kl":
-        penalty = -cvxpy.entr(w)
-    elif divergence == "js":
-        penalty = cvxpy.rel_entr(w, (w + 1) / 2) + cvxpy.rel_entr(np.ones(len(z)), (w + 1) / 2)
-    else:
-        penalty = -cvxpy.entr(w) - cvxpy.entr(FERMI_DIRAC_CAP - w)
-    problem = cvxpy.Problem(cvxpy.Maximize(law @ (cvxpy.multiply(w, z) - penalty)), [law @ w == 1])
+    penalty = {
+        "kl": lambda: -cvxpy.entr(w),
+        "js": lambda: cvxpy.rel_entr(w, (w + 1) / 2) + cvxpy.rel_entr(np.ones(len(z)), (w + 1) / 2),
+        "fermi-dirac": lambda: -cvxpy.entr(w) - cvxpy.entr(FERMI_DIRAC_CAP - w),
+        "chi2": lambda: cvxpy.square(w) / 2,
+        "hellinger": lambda: -2 * cvxpy.sqrt(w),
+        "reverse-kl": lambda: -cvxpy.log(w),
+        "power": lambda: cvxpy.power(w, 1 + 1 / POWER_EXPONENT) / (1 + 1 / POWER_EXPONENT),
+        "capped": lambda: -cvxpy.log(w),
+    }[divergence]()  # up to a multiple of w - 1, which the constraint fixes
+    constraints = [law @ w == 1] + ([w <= RATIO_CAP] if divergence == "capped" else [])
+    problem = cvxpy.Problem(cvxpy.Maximize(law @ (cvxpy.multiply(w, z) - penalty)), constraints)
     problem.solve(solver=cvxpy.CLARABEL)
     assert problem.status == cvxpy.OPTIMAL, f"the conic solver ended with {problem.status}"
     return np.maximum(w.value, 0.0) / float(law @ np.maximum(w.value, 0.0))
@@ -93,7 +104,8 @@ def test_third_opinion(divergence, instance, offered, row):
     dual = answer.multiplier + float(masses @ generator.conjugate(points - answer.multiplier))
     gap = max(dual - primal, 0.0) + 64 * np.finfo(float).eps * (1 + abs(dual))
     largest = min(1 / masses.min(), generator.largest_ratio)
-    curvature = {"kl": 1 / largest, "js": 1 / (largest * (largest + 1)), "fermi-dirac": 4 / FERMI_DIRAC_CAP}[divergence]
+    uncapped = generator.divergence if isinstance(generator, Capped) else generator
+    curvature = 4 / FERMI_DIRAC_CAP if divergence == "fermi-dirac" else 1 / uncapped.curvature(largest)  # f'' falls
     distance = np.sqrt(2 * gap / (curvature * masses))
     expected, _ = shadow.relaxed_ratio(divergence, exact(z), law.astype(np.float64))
     row(

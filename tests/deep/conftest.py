@@ -40,7 +40,7 @@ def _apart(monkeypatch, tmp_path):
 @pytest.fixture
 def tiny():
     """`tiny(steps=500)`: the settings of a run of seconds."""
-    from deep.presets import Config
+    from deep.config import Config
 
     def make(**changes) -> Config:
         return dataclasses.replace(Config(**TINY), **changes)

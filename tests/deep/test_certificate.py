@@ -113,22 +113,22 @@ def test_nothing_checked_certifies_nothing():
 
 def test_train_refuses_without_and_writes_nothing(tiny, tmp_path):
     with pytest.raises(NotCertified, match="no certificate covers this run"):
-        train.start(tiny(), tmp_path / "run")
+        train.start([tiny()], [tmp_path / "run"])
     assert not (tmp_path / "run").exists()
 
 
 def test_train_records_the_certificate(tiny, tmp_path, capsys):
     issued = certificate.issue(ROWS)
-    train.start(tiny(steps=400, warmup_steps=400), tmp_path / "run")
+    train.start([tiny(steps=400, warmup_steps=400)], [tmp_path / "run"])
     (session,) = runs.sessions(tmp_path / "run")
     assert (session["certificate"], session["unverified"]) == (issued.id, False)
     assert issued.id in capsys.readouterr().out
 
 
 def test_unverified_is_recorded(tiny, tmp_path, monkeypatch):
-    train.start(tiny(steps=400, warmup_steps=400), tmp_path / "run", unverified=True)
+    train.start([tiny(steps=400, warmup_steps=400)], [tmp_path / "run"], unverified=True)
     (session,) = runs.sessions(tmp_path / "run")
     assert (session["certificate"], session["unverified"]) == (None, True)
     monkeypatch.setattr(environments, "make", None)  # refused before anything is built
     with pytest.raises(NotCertified, match="no certificate covers"):
-        train.resume(tmp_path / "run", steps=9)
+        train.resume([tmp_path / "run"], steps=9)

@@ -202,25 +202,27 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000001.safetensors"]
 
 
-def filled(count: int, capacity: int) -> replay.Replay:
+def filled(count: int, capacity: int, proportional: bool = False) -> replay.Replay:
     """A buffer after `count` insertions, with weights that are not the initial ones."""
-    buffer = replay.create(capacity, 2, 1)
+    buffer = replay.create(capacity, 2, 1, proportional)
     for number in range(count):
         value = float(number)
-        buffer = replay.insert(
-            buffer, replay.Transition(jnp.full(2, value), jnp.full(1, -value), value, jnp.full(2, value + 1), 0.0)
-        )
-    return replay.set_weights(buffer, jnp.arange(min(count, capacity)), jnp.arange(2.0, 2.0 + min(count, capacity)))
+        numbers = (jnp.full(2, value), jnp.full(1, -value), jnp.asarray(value), jnp.full(2, value + 1))
+        buffer = replay.insert(buffer, replay.Transition(*numbers, jnp.zeros(()), jnp.asarray(value % 2)))
+    held = min(count, capacity)
+    return replay.set_weights(buffer, jnp.arange(held), jnp.arange(2.0, 2.0 + held)) if held else buffer
 
 
+@pytest.mark.parametrize("proportional", [False, True])
 @pytest.mark.parametrize("count", [0, 3, 5, 7])
-def test_the_buffer_comes_back_and_its_empty_part_is_not_stored(tmp_path, row, count):
-    buffer = filled(count, capacity=5)
+def test_the_buffer_comes_back_and_its_empty_part_is_not_stored(tmp_path, row, count, proportional):
+    buffer = filled(count, 5, proportional)
     stored = checkpoint.arrays_of_replay(buffer, "replay")
-    row.exact("RB14", "stored transitions", len(stored["replay/reward"]) == min(count, 5), f"{stored['replay/reward']}")
-    back = checkpoint.replay_like(5, 2, 1, checkpoint.load(checkpoint.save(tmp_path, 0, stored, {})), "replay")
+    row.exact("RB14", "stored transitions", len(stored["replay/steps"]) == min(count, 5), f"{stored['replay/steps']}")
+    saved = checkpoint.load(checkpoint.save(tmp_path, 0, stored, {}))
+    back = checkpoint.replay_like(5, 2, 1, saved, "replay", proportional)
     for name, ours, theirs in zip(replay.Replay._fields, back, buffer, strict=True):
-        same = np.array_equal(ours, theirs) and ours.dtype == theirs.dtype
+        same = ours is theirs if theirs is None else np.array_equal(ours, theirs) and ours.dtype == theirs.dtype
         row.exact("CK04", f"buffer {name}", same, f"{name}: {ours}, expected {theirs}")
 
 

@@ -11,7 +11,8 @@ from tiny_runs import TINY, flags
 
 from deep import __main__ as command_line
 from deep import certificate, checkpoint, presets, runs, train
-from deep.presets import Config
+from deep.config import Config
+from deep.published import DEVIATIONS
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def finished(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("runs") / "finished"
     with jax.disable_jit(False):
-        train.start(Config(**TINY | {"steps": 410}), folder, unverified=True)
+        train.start([Config(**TINY | {"steps": 410})], [folder], unverified=True)
     return folder
 
 
@@ -50,7 +51,7 @@ def test_help_explains_every_setting_with_its_default(run):
     for field in dataclasses.fields(Config):
         if field.name != "environment":
             assert f"--{field.name.replace('_', '-')}" in text, field.name
-    assert text.count("(default:") == len(dataclasses.fields(Config)) + 3  # folder, resume, unverified
+    assert text.count("(default:") == len(dataclasses.fields(Config)) + 6  # seeds, folder, resume, boards, unverified
     assert "Polyak step of the target critic in (0, 1]" in text
     assert "(default: 16.0)" in text
 
@@ -80,7 +81,17 @@ def test_the_commands_are_listed(run):
 def test_presets_are_explained(run):
     status, out, _ = run("presets")
     assert status == 0
-    assert all(f"\n{name}\n" in f"\n{out}" and entry.explanation in out for name, entry in presets.PRESETS.items())
+    for name, entry in presets.PRESETS.items():
+        assert f"\n{name}\n" in f"\n{out}"
+        assert entry.explanation in " ".join(out.split())
+
+
+def test_deviations_are_explained(run):
+    status, out, _ = run("presets", "--explain")
+    assert status == 0
+    words = " ".join(out.split())
+    assert all(f"- {line}" in words for lines in DEVIATIONS.values() for line in lines)
+    assert DEVIATIONS.keys() <= presets.PRESETS.keys()
 
 
 BAD = {
@@ -93,9 +104,9 @@ BAD = {
     "no layers": (["train", "--hidden"], "--hidden"),
     "not a number": (["train", "--tau", "fast"], "--tau.*fast"),
     "nan": (["train", "--beta", "nan"], "--beta: expected a number > 0, saw nan"),
-    "js cap past the pole": (["train", "--divergence", "js"], "the conjugate of js ends at log 2"),
+    "js cap past the pole": (["train", "--divergence", "js", "--value-cap", "0.7"], "conjugate of js ends at 0.6931"),
     "unknown divergence": (["train", "--divergence", "chi3"], "chi3"),
-    "unknown preset": (["train", "--preset", "reor"], "expected one of sac, roer, saw 'reor'"),
+    "unknown preset": (["train", "--preset", "reor"], "expected one of sac, roer, .*saw 'reor'"),
     "unknown flag": (["train", "--lambda", "3"], "--lambda"),
     "no run to resume": (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
     "no run to evaluate": (["evaluate", "nowhere"], "nowhere is not a run folder"),
@@ -103,7 +114,7 @@ BAD = {
     "nothing to plot": (["plot"], "expected at least one run folder"),
     "no certificate": (["train", "InvertedPendulum-v5"], "no certificate covers this run.*tox run -e certify"),
     "certificate asked for": (["certificate"], "no certificate covers this run"),
-    "superfluous": (["presets", "sac"], "takes no arguments, saw sac"),
+    "superfluous": (["certificate", "sac"], "takes no arguments, saw sac"),
     "no episodes": (["evaluate", "nowhere", "--episodes", "0"], "--episodes: expected a whole number >= 1, saw 0"),
 }
 

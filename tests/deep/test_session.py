@@ -2,6 +2,7 @@
 
 import functools
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,23 +14,29 @@ from gymnasium.wrappers import TimeLimit
 from simulators import Counter, Forgetful, Poisoned
 
 import deep.agent
-from deep import checkpoint, divergence, environments, networks, seeds
+from deep import build, checkpoint, divergence, environments, networks, seeds
+from deep.config import Config
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged, InvalidEnvironment
 from deep.evaluate import LONGEST, evaluate, greedy
 from deep.mdp_environment import MDPEnvironment
-from deep.presets import Config
-from deep.session import Session
+from deep.session import Session, lane
 from reference import library
 
 
 def begin(config: Config) -> Session:
-    return Session(config, environments.make(config.environment))
+    return Session([config], [environments.make(config.environment)])
+
+
+def save(run: Session, folder: Path, position: int = 0) -> Path:
+    run.save([folder], [position])
+    return checkpoint.files(folder)[0]
 
 
 def bits(run: Session) -> dict[str, bytes]:
     """Everything on the device, as bytes."""
-    arrays = checkpoint.arrays_of(run.state, "agent") | checkpoint.arrays_of_replay(run.replay, "replay")
+    arrays = checkpoint.arrays_of(lane(run.state, 0), "agent")
+    arrays |= checkpoint.arrays_of_replay(lane(run.replay, 0), "replay")
     return {name: array.tobytes() for name, array in arrays.items()}
 
 
@@ -44,10 +51,10 @@ def test_one_update_for_each_step_after_the_warm_up(row, tiny, preset):
     updates = []
     for _ in range(110):
         run.advance()
-        updates.append(int(run.state.step))
+        updates.append(int(run.state.step[0]))
     expected = [0] * 100 + list(range(1, 11))
     row.exact("EV11", "updates after each step", updates == expected, f"saw {updates}, expected {expected}")
-    weights = np.asarray(run.replay.weight[:110])
+    weights = np.asarray(lane(run.replay, 0).weight[:110])
     moved = bool(np.any(weights != 1))
     row.exact("PRI-02", "weights move with a divergence only", moved == (preset == "roer"), f"{weights}")
 
@@ -56,24 +63,26 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
     """The stored actions, put into a simulator of our own, give the stored rows, episode after episode."""
     config = tiny()
     run = begin(config)
-    lengths = [ended.length for _ in range(300) if (ended := run.advance()) is not None]
+    lengths = [ended.length for _ in range(300) for ended in run.advance() if ended is not None]
     assert len(lengths) > 1
-    stored = checkpoint.arrays_of_replay(run.replay, "")
+    stored = lane(run.replay, 0)
     simulator, at, ends = environments.make(config.environment), 0, []
     for episode in range(len(lengths)):
         observation, over = simulator.reset(seeds.episode(config.seed, episode)), False
         while not over:
-            action = stored["/action"][at].astype(np.float32)
+            action = np.asarray(stored.action[at], np.float32)
             step = simulator.step(action)
             expected = {
                 "observation": observation,
                 "reward": step.reward,
                 "next_observation": step.observation,
                 "terminated": step.terminated,
+                "ended": step.terminated or step.truncated,
             }
             for name, value in expected.items():
-                same = np.array_equal(stored[f"/{name}"][at], np.asarray(value, stored[f"/{name}"].dtype))
-                row.exact("RB10", f"stored {name}", same, f"row {at}: {stored[f'/{name}'][at]}, simulated {value}")
+                kept = np.asarray(getattr(stored, name)[at])
+                same = np.array_equal(kept, np.asarray(value, kept.dtype))
+                row.exact("RB10", f"stored {name}", same, f"row {at}: {kept}, simulated {value}")
             observation, over, at = step.observation, step.terminated or step.truncated, at + 1
         ends.append(at)
     row.exact("RB10", "episode lengths", np.diff([0, *ends]).tolist() == lengths, f"{ends} and {lengths}")
@@ -81,23 +90,23 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
 
 def test_a_time_limit_does_not_cut_the_bootstrap(row, tiny):
     config = tiny()
-    run = Session(config, Environment(TimeLimit(Counter(end=3), 2), name="truncated"))
-    ended = Session(config, Environment(TimeLimit(Counter(end=2), 2), name="terminated"))
+    run = Session([config], [Environment(TimeLimit(Counter(end=3), 2), name="truncated")])
+    ended = Session([config], [Environment(TimeLimit(Counter(end=2), 2), name="terminated")])
     for one in (run, ended):
         for _ in range(12):
             one.advance()
-    stored, cut = np.asarray(run.replay.terminated[:12]), np.asarray(ended.replay.terminated[:12])
+    stored, cut = np.asarray(lane(run.replay, 0).terminated[:12]), np.asarray(lane(ended.replay, 0).terminated[:12])
     row.exact("BT05", "terminated at a time limit", stored.tolist() == [0.0] * 12, f"{stored}")
     row.exact("BT07", "terminated exactly at the limit", cut.tolist() == [0.0, 1.0] * 6, f"{cut}")
-    following = np.asarray(run.replay.next_observation[:12, 0])
+    following = np.asarray(lane(run.replay, 0).next_observation[:12, 0])
     row.exact("BT08", "successor at the limit", following.tolist() == [1.0, 2.0] * 6, f"{following}")
-    resets = run.environment.inner.unwrapped.seeds
+    resets = run.environments[0].inner.unwrapped.seeds
     row.exact("RN04", "each episode its own seed", len(set(resets)) == len(resets) == 7, f"reset with {resets}")
 
 
 def test_warm_up_actions_are_uniform(row, tiny):
     run = begin(tiny(warmup_steps=3000))
-    actions = np.sort(np.concatenate([run._warmup[:, 0], run._warmup[:, 0]])[:3000])
+    actions = np.sort(np.concatenate([run._warmups[0, :, 0], run._warmups[0, :, 0]])[:3000])
     grid = np.arange(3001) / 3000
     distance = np.maximum(np.abs((actions + 1) / 2 - grid[:-1]), np.abs((actions + 1) / 2 - grid[1:])).max()
     row("EV02", "warm-up actions against the uniform law", distance, *tolerances.empirical_distribution(3000))
@@ -112,7 +121,7 @@ def test_evaluation_leaves_the_training_alone(row, tiny):
         for run in (with_evaluation, without):
             run.advance()
         if step % 20 == 0:
-            evaluate(fresh, policy, with_evaluation.state.params.actor, 2, config.seed, step)
+            evaluate(fresh, policy, lane(with_evaluation.state.params.actor, 0), 2, config.seed, step)
     ours, theirs = bits(with_evaluation), bits(without)
     row.exact("RN06", "training with and without evaluation", ours == theirs, difference(ours, theirs))
 
@@ -121,7 +130,7 @@ def test_an_evaluation_is_a_function_of_policy_seed_and_step(row, tiny):
     config = tiny()
     run = begin(config)
     fresh = functools.partial(environments.make, config.environment)
-    play = functools.partial(evaluate, fresh, greedy(run.learner), run.state.params.actor)
+    play = functools.partial(evaluate, fresh, greedy(run.learner), lane(run.state.params.actor, 0))
     first, again, later, other = play(3, 0, 10), play(3, 0, 10), play(3, 0, 20), play(3, 1, 10)
     row.exact("EV09", "repeated evaluation", first.returns.tolist() == again.returns.tolist(), f"{first}, {again}")
     row.exact("RN04", "episodes of one evaluation differ", len(set(first.returns)) > 1, f"{first.returns}")
@@ -133,7 +142,7 @@ def test_evaluation_takes_the_mode_and_undiscounted_returns(row, tiny):
     """By hand: tanh of the mean, one environment after another."""
     config = tiny(discount=0.5)
     run = begin(config)
-    actor = run.state.params.actor
+    actor = lane(run.state.params.actor, 0)
     played = evaluate(lambda: environments.make(config.environment), greedy(run.learner), actor, 2, 3, 40)
     for episode in range(2):
         simulator, total, length, over = environments.make(config.environment), 0.0, 0, False
@@ -156,7 +165,7 @@ def test_an_episode_without_end_is_reported(tiny, monkeypatch):
     run = begin(tiny())
     endless = lambda: Environment(Counter(end=10**9), name="endless")  # noqa: E731
     with pytest.raises(InvalidEnvironment, match="endless: an evaluation episode went on for 50 steps"):
-        evaluate(endless, lambda actor, observations: np.zeros((1, 1)), run.state.params.actor, 1, 0, 0)
+        evaluate(endless, lambda actor, observations: np.zeros((1, 1)), lane(run.state.params.actor, 0), 1, 0, 0)
     assert LONGEST > 50
 
 
@@ -166,10 +175,10 @@ def test_saved_and_restored_is_uninterrupted(row, tiny, tmp_path, at):
     whole, first = begin(config), begin(config)
     for _ in range(at):
         first.advance()
-    path = first.save(tmp_path, 123)
+    path = save(first, tmp_path, 123)
     second = begin(config)
-    assert second.restore(checkpoint.load(path)) == 123
-    episodes = [[run.advance() for _ in range(160 - run.host.step)][at - 160 :] for run in (whole, second)]
+    assert second.restore([checkpoint.load(path)]) == [123]
+    episodes = [[run.advance() for _ in range(160 - run.step)][at - 160 :] for run in (whole, second)]
     ours, theirs = bits(second), bits(whole)
     row.exact("CK04", "resumed run against the uninterrupted one", ours == theirs, difference(ours, theirs))
     row.exact("CK06", "episodes after resuming", episodes[0] == episodes[1], f"{episodes[1]}, expected {episodes[0]}")
@@ -182,7 +191,7 @@ def test_saving_does_not_disturb(row, tiny, tmp_path):
         saved.advance()
         plain.advance()
         if step % 7 == 0:
-            saved.save(tmp_path, 0)
+            save(saved, tmp_path)
     ours, theirs = bits(saved), bits(plain)
     row.exact("CK04", "training with and without checkpoints", ours == theirs, difference(ours, theirs))
 
@@ -190,24 +199,24 @@ def test_saving_does_not_disturb(row, tiny, tmp_path):
 def test_settings_of_another_run_are_refused(tiny, tmp_path):
     run = begin(tiny())
     run.advance()
-    saved = checkpoint.load(run.save(tmp_path, 0))
+    saved = checkpoint.load(save(run, tmp_path))
     with pytest.raises(CheckpointError, match=r"other settings \(beta 16.0 -> 0.5\)"):
-        begin(tiny(beta=0.5)).restore(saved)
-    begin(tiny(steps=1501)).restore(saved)  # more steps are no other settings
+        begin(tiny(beta=0.5)).restore([saved])
+    begin(tiny(steps=1501)).restore([saved])  # more steps are no other settings
 
 
 def test_a_simulator_that_forgets_is_refused(tiny, tmp_path):
     config = tiny()
-    run = Session(config, Environment(Forgetful(), name="forgetful"))
+    run = Session([config], [Environment(Forgetful(), name="forgetful")])
     for _ in range(5):
         run.advance()
-    saved = checkpoint.load(run.save(tmp_path, 0))
+    saved = checkpoint.load(save(run, tmp_path))
     with pytest.raises(CheckpointError, match=r"replaying the 5 steps.*forgetful is not deterministic"):
-        Session(config, Environment(Forgetful(), name="forgetful")).restore(saved)
+        Session([config], [Environment(Forgetful(), name="forgetful")]).restore([saved])
 
 
 def test_a_bad_number_names_the_step(tiny):
-    run = Session(tiny(), Environment(Poisoned("reward", float("nan"), at=4), name="poisoned"))
+    run = Session([tiny()], [Environment(Poisoned("reward", float("nan"), at=4), name="poisoned")])
     for _ in range(3):
         run.advance()
     with pytest.raises(Diverged, match=r"the reward is nan.*step 4, episode 0"):
@@ -221,7 +230,7 @@ def test_bad_parameters_are_not_saved(tiny, tmp_path):
     poison = run.state.params.log_alpha * float("nan")
     run.state = run.state._replace(params=run.state.params._replace(log_alpha=poison))
     with pytest.raises(Diverged, match="agent/params/log_alpha holds nan at step 103"):
-        run.save(tmp_path, 0)
+        save(run, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -233,34 +242,40 @@ def test_bad_actions_are_not_taken(tiny):
         params=run.state.params._replace(actor=jax.tree.map(lambda leaf: leaf * float("nan"), run.state.params.actor))
     )
     run.advance()  # the action of this step was drawn before
-    with pytest.raises(Diverged, match=r"the policy's action is \[nan\] at step 105"):
+    with pytest.raises(Diverged, match=r"the policy's action is \[\[nan\]\] at step 105"):
         run.advance()
 
 
-def test_the_buffer_is_updated_in_place(row, tiny):
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_buffer_is_updated_in_place(row, tiny, lanes):
     """No copy of an array with a slot for each transition: at a million slots one costs more than the whole update."""
     slots = 4999
-    run = begin(tiny(steps=5000, buffer_size=slots))
+    configs = [tiny(steps=5000, buffer_size=slots, seed=seed) for seed in range(lanes)]
+    run = Session(configs, [environments.make(config.environment) for config in configs])
     program = run._programs.interact.lower(
-        run.settings, run.state, run.replay, np.zeros(3 * 4 + 1 + 2, run._dtype)
+        run.state, run.memory, np.zeros((lanes, 3 * 4 + 1 + 3), run._dtype), run.settings
     ).compile()
     text = program.as_text()
-    assert f"[{slots}," in text, "the program was expected to name the buffer's shape"
-    copies = [line.strip() for line in text.splitlines() if re.search(rf"\[{slots}[,\]]\S* copy(-start)?\(", line)]
+    assert f"{slots}," in text, "the program was expected to name the buffer's shape"
+    copies = [line.strip() for line in text.splitlines() if re.search(rf"\b{slots}[,\]]\S* copy(-start)?\(", line)]
     row.exact("RB-INPLACE", "copies of the buffer in a step", copies == [], "; ".join(copies))
 
 
 def test_the_tabular_learner_runs_on_a_decision_process(row, tiny):
     mdp = library.garnet(4, 2, 2, 0, 0.9)
     sgd = optax.sgd(0.5)
-    learner = deep.agent.Learner(networks.tabular(2), deep.agent.Optimizers(sgd, sgd, sgd, sgd), divergence.KL)
+    learner = deep.agent.Learner(
+        networks.tabular(2), deep.agent.Optimizers(sgd, sgd, sgd, sgd), **build.roer(divergence.KL)
+    )
     environment = Environment(TimeLimit(MDPEnvironment(mdp), 10), name="garnet", discrete=True)
-    run = Session(tiny(target_entropy=0.5), environment, learner)
+    run = Session([tiny(target_entropy=0.5)], [environment], learner)
     for _ in range(150):
         run.advance()
-    actions = np.asarray(run.replay.action[:150])
+    actions = np.asarray(lane(run.replay, 0).action[:150])
     one_hot = bool(np.all(np.sort(actions, axis=1) == [0.0, 1.0]))
     row.exact("RB07", "stored one-hot actions", one_hot, f"{actions}")
-    states = np.argmax(np.asarray(run.replay.observation[:150]), axis=1)
-    rewards = mdp.rewards[states, np.argmax(actions, axis=1)].astype(run.replay.reward.dtype)
-    row.exact("RB10", "stored rewards are r(s, a)", np.array_equal(rewards, run.replay.reward[:150]), f"{rewards}")
+    states = np.argmax(np.asarray(lane(run.replay, 0).observation[:150]), axis=1)
+    rewards = mdp.rewards[states, np.argmax(actions, axis=1)].astype(lane(run.replay, 0).reward.dtype)
+    row.exact(
+        "RB10", "stored rewards are r(s, a)", np.array_equal(rewards, lane(run.replay, 0).reward[:150]), f"{rewards}"
+    )

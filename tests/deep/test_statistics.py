@@ -1,4 +1,4 @@
-"""Interquartile means and bootstrap intervals, and the curves drawn from them."""
+"""Interquartile means and bootstrap intervals of one task; the log that returns are read from."""
 
 import json
 from fractions import Fraction
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from deep import log, plot, presets, runs
-from deep.errors import Diverged, InvalidRun
-from deep.presets import Config
+from deep import log, presets
+from deep.config import from_json, to_json
+from deep.errors import Diverged
 from deep.statistics import RESAMPLES, bootstrap, interquartile_mean
 from reference.rounding import gamma_n
 
@@ -53,51 +53,13 @@ def test_one_value_is_its_own_interval():
 
 
 def test_no_values_no_interval():
-    with pytest.raises(ValueError, match="expected a one-dimensional array with at least one value"):
+    with pytest.raises(ValueError, match="expected one-dimensional arrays with at least one value"):
         bootstrap(np.array([]))
 
 
-def a_run(folder, seed: int, returns: dict[int, list[float]]):
-    runs.create(folder, Config(environment="Made-v0", seed=seed), {"date": "today"})
-    lines = [{"step": step, "evaluation/returns": values} for step, values in returns.items()]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-def test_curves_over_seeds(tmp_path):
-    """Only steps that all runs have reached; the interquartile mean over runs of the episodes' means."""
-    folders = [
-        a_run(tmp_path / str(seed), seed, {10: [seed, seed + 2.0], 20: [5.0, 7.0]} | ({30: [0.0, 0.0]} if seed else {}))
-        for seed in range(4)
-    ]
-    axes = plot.curves(folders)
-    (line,) = axes.lines
-    assert line.get_label() == "Made-v0, roer (4 runs)"
-    assert line.get_xdata().tolist() == [10, 20]
-    assert line.get_ydata().tolist() == [interquartile_mean(np.array([1.0, 2, 3, 4])), 6.0]
-
-
-def test_the_curve_of_one_run(tmp_path):
-    axes = plot.curves([a_run(tmp_path / "one", 3, {10: [0.0, 1.0, 2.0, 3.0, 4.0], 20: [6.0] * 5})])
-    (line,), (band,) = axes.lines, axes.collections
-    assert line.get_label() == "Made-v0, roer (seed 3)"
-    assert line.get_ydata().tolist() == [2.0, 6.0]
-    assert sorted(set(band.get_paths()[0].vertices[:, 1])) == [1.0, 3.0, 6.0]
-
-
-def test_runs_without_a_common_step(tmp_path):
-    folders = [a_run(tmp_path / "a", 0, {10: [1.0]}), a_run(tmp_path / "b", 1, {15: [1.0]})]
-    with pytest.raises(InvalidRun, match="share no evaluation step"):
-        plot.curves(folders)
-    with pytest.raises(InvalidRun, match="nothing to plot"):
-        plot.curves([a_run(tmp_path / "c", 2, {})])
-
-
 def test_a_line_cut_short_is_left_out(tmp_path):
-    folder = a_run(tmp_path / "cut", 0, {10: [1.0]})
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 20, "evaluation/retu')
-    assert [line["step"] for line in log.read(folder)] == [10]
+    (tmp_path / "metrics.jsonl").write_text('{"step": 10}\n{"step": 20, "evaluation/retu')
+    assert [line["step"] for line in log.read(tmp_path)] == [10]
 
 
 def test_a_bad_metric_is_not_written(tmp_path):
@@ -112,11 +74,12 @@ def test_a_bad_metric_is_not_written(tmp_path):
 
 
 def test_settings_survive_their_file():
-    for entry in presets.PRESETS.values():
-        stored = json.loads(json.dumps(presets.to_json(entry.config)))
-        assert presets.from_json(stored, "config.json") == entry.config
+    for name in presets.PRESETS:
+        config = presets.preset(name)
+        stored = json.loads(json.dumps(to_json(config)))
+        assert from_json(stored, "config.json") == config
     with pytest.raises(ValueError, match=r"config.json: unknown setting 'gamma'"):
-        presets.from_json(stored | {"gamma": 0.9}, "config.json")
+        from_json(stored | {"gamma": 0.9}, "config.json")
 
 
 def test_a_bar_is_drawn_and_removed(capsys):

@@ -12,9 +12,9 @@ from simulators import Poisoned
 from tiny_runs import TINY, flags
 
 from deep import checkpoint, environments, log, runs, train
+from deep.config import Config
 from deep.environments import Environment
 from deep.errors import DeepError, Diverged, InvalidRun
-from deep.presets import Config
 
 CLOCKS = {"time", "date", "seconds", "SPS"}
 
@@ -41,16 +41,15 @@ def uninterrupted(tmp_path_factory):
     """The run that nothing happened to."""
     folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
     with jax.disable_jit(False):
-        assert train.start(Config(**TINY), folder, unverified=True) == 0
+        assert train.start([Config(**TINY)], [folder], unverified=True) == 0
     return folder
 
 
 def test_a_run_leaves_its_log_curve_and_checkpoints(uninterrupted, row, tiny):
     config = tiny()
     names = {path.name for path in uninterrupted.iterdir()}
-    assert {"config.json", "metrics.jsonl", "timing.jsonl", "tensorboard", "checkpoints", "curve.png"} <= names
+    assert {"config.json", "metrics.jsonl", "timing.jsonl", "checkpoints", "curve.png"} <= names
     assert (uninterrupted / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert any((uninterrupted / "tensorboard").iterdir())
     assert [path.name for path in checkpoint.files(uninterrupted / "checkpoints")] == [
         "step_000001500.safetensors",
         "step_000001250.safetensors",
@@ -103,28 +102,28 @@ def test_stopped_by_a_signal_and_resumed(uninterrupted, row, tiny, tmp_path, mon
     advance, seen = train.Session.advance, []
 
     def interrupted(session):
-        if session.host.step == 873 and not seen:
+        if session.step == 873 and not seen:
             seen.append(True)
             signal.raise_signal(signal.SIGTERM)
         return advance(session)
 
     monkeypatch.setattr(train.Session, "advance", interrupted)
     before = signal.getsignal(signal.SIGTERM)
-    assert train.start(tiny(), folder, unverified=True) == signal.SIGTERM
+    assert train.start([tiny()], [folder], unverified=True) == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     assert "SIGTERM: saved at step 874" in capsys.readouterr().out
-    assert train.resume(folder, unverified=True) == 0
+    assert train.resume([folder], unverified=True) == 0
     assert [session["from_step"] for session in runs.sessions(folder)] == [0, 874]
     compare(row, folder, outcome(uninterrupted))
 
 
 def test_a_damaged_checkpoint_falls_back(uninterrupted, row, tiny, tmp_path, capsys):
     folder = tmp_path / "damaged"
-    train.start(tiny(steps=750), folder, unverified=True)
+    train.start([tiny(steps=750)], [folder], unverified=True)
     newest, older = checkpoint.files(folder / "checkpoints")
     newest.write_bytes(newest.read_bytes()[:-100])
     # Rows of the log that came after the older checkpoint are made again, not twice.
-    assert train.resume(folder, steps=1500, unverified=True) == 0
+    assert train.resume([folder], steps=1500, unverified=True) == 0
     printed = capsys.readouterr().out
     assert str(newest) in printed
     assert f"falling back to {older.name}" in printed
@@ -135,13 +134,13 @@ def test_killed_before_the_first_checkpoint_begins_again(uninterrupted, row, tin
     folder = tmp_path / "early"
     runs.create(folder, tiny(), runs.session(None, 0))
     (folder / "metrics.jsonl").write_text('{"step": 3, "charts/episodic_return": 3.0, "charts/epi')
-    assert train.resume(folder, unverified=True) == 0
+    assert train.resume([folder], unverified=True) == 0
     compare(row, folder, outcome(uninterrupted))
 
 
 def test_a_complete_run_is_left_alone(uninterrupted, capsys):
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*") if path.is_file()}
-    assert train.resume(uninterrupted, unverified=True) == 0
+    assert train.resume([uninterrupted], unverified=True) == 0
     assert "the run is complete" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*") if path.is_file()}
     assert {path.name for path in after if after[path] != before.get(path)} <= {"lock"}
@@ -149,16 +148,16 @@ def test_a_complete_run_is_left_alone(uninterrupted, capsys):
 
 def test_a_run_in_use_is_refused(uninterrupted):
     with runs.claimed(uninterrupted), pytest.raises(InvalidRun, match="in use by another process"):
-        train.resume(uninterrupted, unverified=True)
+        train.resume([uninterrupted], unverified=True)
 
 
 def test_a_log_that_lost_its_end_is_refused(tiny, tmp_path):
     folder = tmp_path / "short"
-    train.start(tiny(steps=450), folder, unverified=True)
+    train.start([tiny(steps=450)], [folder], unverified=True)
     log_file = folder / "metrics.jsonl"
     log_file.write_bytes(log_file.read_bytes()[:10])
     with pytest.raises(InvalidRun, match="has 10 bytes, but the checkpoint was written when it had"):
-        train.resume(folder, steps=500, unverified=True)
+        train.resume([folder], steps=500, unverified=True)
 
 
 def test_a_number_that_is_none_stops_the_run(tiny, tmp_path, monkeypatch):
@@ -167,23 +166,23 @@ def test_a_number_that_is_none_stops_the_run(tiny, tmp_path, monkeypatch):
     folder = tmp_path / "poisoned"
     said = r"observation\[1\] is inf .*step 60, episode 0\); the last good checkpoint is .*step_000000040"
     with pytest.raises(Diverged, match=said):
-        train.start(tiny(checkpoint_every=20, evaluate_every=1000), folder, unverified=True)
+        train.start([tiny(checkpoint_every=20, evaluate_every=1000)], [folder], unverified=True)
     names = [path.name for path in checkpoint.files(folder / "checkpoints")]
     assert names == ["step_000000040.safetensors", "step_000000020.safetensors"]
 
 
 def test_a_metric_that_is_no_number_stops_the_run(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train.Session, "fetch_metrics", lambda session: {"losses/critic": 1.0, "losses/value": float("nan")}
+        train.Session, "fetch_metrics", lambda session: [{"losses/critic": 1.0, "losses/value": float("nan")}]
     )
     with pytest.raises(Diverged, match=r"losses/value is nan at step 50; .*no checkpoint had been written"):
-        train.start(tiny(), tmp_path / "run", unverified=True)
+        train.start([tiny()], [tmp_path / "run"], unverified=True)
 
 
 def test_an_existing_folder_is_never_overwritten(uninterrupted, tiny):
     before = {path: path.read_bytes() for path in uninterrupted.rglob("*") if path.is_file()}
     with pytest.raises(InvalidRun, match="exists already and is not overwritten: continue it with --resume"):
-        train.start(tiny(), uninterrupted, unverified=True)
+        train.start([tiny()], [uninterrupted], unverified=True)
     assert before == {path: path.read_bytes() for path in uninterrupted.rglob("*") if path.is_file()}
 
 
@@ -192,15 +191,15 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(DeepError, match=r"config\.json"):
-        train.resume(tmp_path, unverified=True)
+        train.resume([tmp_path], unverified=True)
 
 
 def test_changed_versions_are_said(tiny, tmp_path, capsys):
     folder = tmp_path / "old"
-    train.start(tiny(steps=410), folder, unverified=True)
+    train.start([tiny(steps=410)], [folder], unverified=True)
     record = json.loads((folder / "config.json").read_text())
     record["sessions"][-1]["versions"]["jax"] = "0.1"
     (folder / "config.json").write_text(json.dumps(record))
     capsys.readouterr()
-    train.resume(folder, steps=420, unverified=True)
+    train.resume([folder], steps=420, unverified=True)
     assert "warning: versions changed since this run was last started" in capsys.readouterr().out

@@ -15,8 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from contract.adapters import deep_beta, deep_divergences, deep_losses
 from contract.protocol import (
     FERMI_DIRAC_CAP,
+    POWER_EXPONENT,
+    RATIO_CAP,
     Batch,
     Draw,
     Implementation,
@@ -28,13 +31,18 @@ from contract.protocol import (
     Tables,
 )
 
-from deep import agent, distributions, losses, networks, replay, types, weights
+from deep import agent, build, distributions, interaction, losses, networks, replay, sampling, types, weights
 from deep import divergence as generators
 
 DIVERGENCES = {
     "kl": generators.KL,
     "js": generators.JENSEN_SHANNON,
     "fermi-dirac": generators.fermi_dirac(FERMI_DIRAC_CAP),
+    "chi2": generators.CHI2,
+    "hellinger": generators.HELLINGER,
+    "reverse-kl": generators.REVERSE_KL,
+    "power": generators.power(POWER_EXPONENT),
+    "capped": generators.capped(generators.REVERSE_KL, RATIO_CAP),
     None: None,
 }
 
@@ -156,16 +164,33 @@ def _optimizer_states(rates: Rates, shapes: Tables | None = None) -> types.Optim
     )
 
 
+def rows(batch: Batch, settings: Settings) -> types.Batch:
+    """One-step rows whose stored weight is the factor of the critic's loss."""
+    return types.Batch(
+        **batch._asdict(), discount=np.full_like(batch.reward, settings.discount), loss_weight=batch.weight
+    )
+
+
+def at(state: types.AgentState, settings: Settings) -> types.AgentState:
+    """The state with the beta of these settings: the contract varies it from call to call."""
+    return state._replace(beta=types.BetaState(jnp.asarray(settings.beta, float), jnp.ones((), float)))
+
+
+def _state(params: types.Params, optimizers: types.OptimizerStates, seed: int) -> types.AgentState:
+    beta = types.BetaState(jnp.ones((), float), jnp.ones((), float))
+    return types.AgentState(params, optimizers, jax.random.key(seed), jnp.zeros((), jnp.int32), beta)
+
+
 class TabularDeep:
     """The agent on tables."""
 
     def __init__(self, divergence: str | None, n_actions: int = 3) -> None:
-        learner = agent.Learner(networks.tabular(n_actions), OPTIMIZERS, DIVERGENCES[divergence])
+        learner = agent.Learner(networks.tabular(n_actions), OPTIMIZERS, **build.roer(DIVERGENCES[divergence]))
 
         def iterate(settings, state, batch, steps):
             def once(_, carry):
                 state, weight = carry
-                return agent.update(learner, settings, state, batch._replace(weight=weight))[:2]
+                return agent.update(learner, settings, state, batch._replace(weight=weight, loss_weight=weight))[:2]
 
             return jax.lax.fori_loop(0, steps, once, (state, batch.weight))
 
@@ -182,13 +207,13 @@ class TabularDeep:
             wrapped(tables.value),
             jnp.asarray(tables.log_alpha),
         )
-        return types.AgentState(params, _optimizer_states(rates, tables), jax.random.key(0), jnp.zeros((), jnp.int32))
+        return _state(params, _optimizer_states(rates, tables), 0)
 
     def update(self, state: types.AgentState, batch: Batch, settings: Settings):
         return self.iterate(state, batch, settings, 1)
 
     def iterate(self, state: types.AgentState, batch: Batch, settings: Settings, steps: int):
-        return self._iterate(types.Settings(*settings), state, types.Batch(*batch), np.int32(steps))
+        return self._iterate(types.Settings(*settings), at(state, settings), rows(batch, settings), np.int32(steps))
 
     def tables(self, state: types.AgentState) -> Tables:
         params = state.params
@@ -211,11 +236,19 @@ class ContinuousDeep:
 
     def __init__(self, divergence: str | None, hidden: tuple[int, ...] = (5,), action_size: int = 2) -> None:
         self.action_size = action_size
-        learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, DIVERGENCES[divergence])
+        learner = agent.Learner(
+            networks.continuous(action_size, hidden), OPTIMIZERS, **build.roer(DIVERGENCES[divergence])
+        )
         self.learner = learner
-        self._interact = compiled(functools.partial(agent.interact, learner), static_argnums=1)
+        self._interact = compiled(
+            lambda rows, *arguments: interaction.interact(learner, self.plan(rows), *arguments), static_argnums=0
+        )
         self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
         self._jitted = compiled(self._two_results)
+
+    @staticmethod
+    def plan(rows: int) -> interaction.Plan:
+        return interaction.Plan(sampling.weighted, rows)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
         def stack(dense):
@@ -232,24 +265,25 @@ class ContinuousDeep:
             {"params": {"value": stack(layers.value)}},
             jnp.asarray(layers.log_alpha),
         )
-        return types.AgentState(params, _optimizer_states(rates), jax.random.key(seed), jnp.zeros((), jnp.int32))
+        return _state(params, _optimizer_states(rates), seed)
 
     def initial(self, seed: int, alpha: float) -> types.AgentState:
         create = jax.jit(functools.partial(agent.create, self.learner), static_argnums=(1, 2, 3))
         return create(jax.random.key(seed), 3, self.action_size, alpha)
 
     def noise(self, state: types.AgentState, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        _, target_key, actor_key = jax.random.split(state.key, 3)
+        _, target_key, actor_key, _ = jax.random.split(state.key, 4)
         shape, dtype = (rows, self.action_size), jnp.zeros(0).dtype
         return tuple(np.asarray(jax.random.normal(key, shape, dtype)) for key in (target_key, actor_key))
 
     def update(self, state: types.AgentState, batch: Batch, settings: Settings):
-        return self._jitted(types.Settings(*settings), state, types.Batch(*batch))
+        return self._jitted(types.Settings(*settings), at(state, settings), rows(batch, settings))
 
     def run(self, variant, state: types.AgentState, batch: Batch, settings: Settings):
         """One update run as `variant` says: eager, jit, vmap or scan."""
         run = variant(self._two_results)
-        return run(types.Settings(*settings), state, types.Batch(*(jnp.asarray(field) for field in batch)))
+        batch = jax.tree.map(jnp.asarray, rows(batch, settings))
+        return run(types.Settings(*settings), at(state, settings), batch)
 
     def learning_step(
         self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int
@@ -258,20 +292,28 @@ class ContinuousDeep:
         for row in range(len(stored.reward)):
             buffer = replay.insert(buffer, self._transition(stored, row))
         buffer = replay.set_weights(buffer, jnp.arange(len(stored.reward)), jnp.asarray(stored.weight))
-        key, sample_key, act_key = jax.random.split(state.key, 3)
+        key, sample_key, _, _ = jax.random.split(state.key, 4)
         indices = np.asarray(replay.sample_indices(sample_key, buffer, rows))
         target_noise, actor_noise = self.noise(state._replace(key=key), rows)
+        act_key = jax.random.split(jax.random.split(key, 4)[0])[1]
         action_noise = jax.random.normal(act_key, (1, self.action_size), jnp.zeros(0).dtype)[0]
-        state, buffer, action, _ = self._interact(
-            types.Settings(*settings), rows, state, buffer, self._transition(new, 0), jnp.asarray(observation)
+        state, memory, action, _ = self._interact(
+            rows,
+            types.Settings(*settings),
+            at(state, settings),
+            interaction.Memory(buffer, None),
+            self._transition(new, 0),
+            jnp.asarray(observation),
         )
+        buffer = memory.replay
         return LearningStep(
             state, np.asarray(buffer.weight), action, indices, target_noise, actor_noise, np.asarray(action_noise)
         )
 
     @staticmethod
     def _transition(batch: Batch, row: int) -> replay.Transition:
-        return replay.Transition(*(jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields))
+        fields = [jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields[:-1]]
+        return replay.Transition(*fields, ended=fields[-1])
 
     def layers(self, state: types.AgentState) -> Layers:
         def stack(tree):
@@ -305,7 +347,8 @@ class ReplayDeep:
 
     def insert(self, buffer, number: int):
         fields = self.fields(number)
-        return self._insert(buffer, replay.Transition(*(jnp.asarray(field, float) for field in fields)))
+        numbers = [jnp.asarray(field, float) for field in fields]
+        return self._insert(buffer, replay.Transition(*numbers, ended=numbers[-1]))
 
     @staticmethod
     def fields(number: int) -> tuple[Any, ...]:
@@ -334,7 +377,7 @@ class ReplayDeep:
         return np.asarray(self._sample(jax.random.key(seed), buffer, count))
 
     def gather(self, buffer, indices):
-        batch = self._gather(buffer, jnp.asarray(indices))
+        batch = self._gather(buffer, jnp.asarray(indices), 0.5)
         return self._rows(batch), np.asarray(batch.weight), np.asarray(batch.mass)
 
     def set_weights(self, buffer, indices, new):
@@ -354,7 +397,7 @@ class _Spies:
         self.depth = 0
         self.agent = ContinuousDeep("kl")
         settings = types.Settings(0.5, 0.125, 2.0, 0.125, -1.0, 7.0)
-        self.step = jax.jit(functools.partial(agent.interact, self.agent.learner, settings, 512))
+        self.step = jax.jit(functools.partial(interaction.interact, self.agent.learner, self.agent.plan(512), settings))
 
     def report(self, name, raw, result):
         kept = self.derivations if name in _DERIVE else self.draws
@@ -379,12 +422,13 @@ class _Spies:
         self.draws, self.derivations = [], []
         public = {name: getattr(jax.random, name) for name in dir(jax.random) if not name.startswith("_")}
         patches = {name: self.on(name, f) for name, f in public.items() if inspect.isroutine(f) and name not in _NO_KEY}
-        state, buffer = self.agent.state(_constant_layers(), Rates(), seed), replay.create(64, 3, 2)
+        state = self.agent.state(_constant_layers(), Rates(), seed)
+        memory = interaction.Memory(replay.create(64, 3, 2), None)
         with mock.patch.multiple(jax.random, **patches):
             for k in range(steps):
                 numbers = (np.full(3, k / 8), np.zeros(2), np.asarray(float(k)), np.full(3, (k + 1) / 8), np.zeros(()))
-                transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers))
-                state, buffer, _, _ = self.step(state, buffer, transition, jnp.zeros(3))
+                transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers), ended=jnp.zeros(()))
+                state, memory, _, _ = self.step(state, memory, transition, jnp.zeros(3))
             jax.effects_barrier()
         return LearningStream(self.draws, self.derivations, 4)
 
@@ -413,14 +457,30 @@ def learning_stream(steps: int, seed: int) -> LearningStream:
 
 implementation = Implementation(
     name="deep",
+    **deep_divergences.functions(DIVERGENCES, compiled)._asdict(),
     soft_value=compiled(losses.soft_value),
     critic_target=compiled(losses.critic_target),
     td_error=compiled(losses.td_error),
     critic_gradient=critic_gradient,
     value_gradient=value_gradient,
+    huber_gradient=deep_losses.huber_gradient,
+    flow_gradient=deep_losses.flow_gradient,
+    flow_ratio=deep_losses.flow_ratio,
+    penalised_gradient=deep_losses.penalised_gradient,
+    published_value=deep_losses.published_value,
+    published_weights=deep_losses.published_weights,
+    published_noise=deep_losses.published_noise,
     temperature_gradient=temperature_gradient,
     ratio=ratio,
     blend=compiled(weights.additive),
+    beta_law=deep_beta.beta_law,
+    beta_law_jacobian=deep_beta.beta_law_jacobian,
+    beta_bracket=deep_beta.beta_bracket,
+    largest_stable_gain=deep_beta.largest_stable_gain,
+    recursion=deep_beta.recursion,
+    weighting=deep_beta.weighting,
+    weight_statistics=deep_beta.weight_statistics,
+    stored_statistics=deep_beta.stored_statistics,
     polyak=compiled(agent.polyak),
     squashed_log_prob=squashed_log_prob,
     squashed_draw=squashed_draw,

@@ -1,0 +1,152 @@
+r"""One environment step of learning as one function: store, draw, learn, write the weights back, act.
+
+    interact    insert a transition; then ``Plan.updates`` times: draw a batch, :func:`deep.agent.update`, store the
+                rows' new weights; then draw the next action from the new policy
+
+Everything is on the device, so one dispatch serves an environment step and no weight is ever stale.
+Random keys: each learning step splits the state's key into (next, sample, select, initial), and
+:func:`deep.agent.update` splits what it is handed; acting splits what is left into (next, act).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from deep import agent, baselines, initials, replay
+from deep.agent import Learner, Metrics
+from deep.initials import Initials
+from deep.replay import Replay, Transition
+from deep.types import AgentState, Batch, Initial, Settings
+
+Sampling = Callable[[Key[Array, ""], Replay, int, Settings], tuple[Int[Array, " B"], Float[Array, " B"]]]
+
+
+class Plan(NamedTuple):
+    """How a learner draws its batches; fixed at compile time.
+
+    sampling        (key, replay, batch_size, settings) -> (indices (B,), factors of the critic's loss (B,))
+    updates         learning steps for each environment step
+    n_step          rewards in a row before the bootstrap
+    candidates      batches drawn for each that is kept (LaBER); 1 keeps what is drawn
+    initial_states  initial states drawn for the flow dual; 0 without it
+    proportional    whether sampling needs the buffer's sums
+    prioritised     whether new transitions begin with the largest weight seen instead of 1
+    """
+
+    sampling: Sampling
+    batch_size: int
+    updates: int = 1
+    n_step: int = 1
+    candidates: int = 1
+    initial_states: int = 0
+    proportional: bool = False
+    prioritised: bool = False
+
+
+class Memory(NamedTuple):
+    """What a run remembers of its environment; ``initials`` is None unless the plan draws initial states."""
+
+    replay: Replay
+    initials: Initials | None
+
+
+def create(plan: Plan, capacity: int, initial_capacity: int, observation_size: int, action_size: int) -> Memory:
+    """An empty memory."""
+    begun = initials.create(initial_capacity, observation_size) if plan.initial_states else None
+    return Memory(replay.create(capacity, observation_size, action_size, plan.proportional), begun)
+
+
+def begin(memory: Memory, observation: Float[Array, " O"]) -> Memory:
+    """Note the state in which the first episode begins."""
+    if memory.initials is None:
+        return memory
+    return memory._replace(initials=initials.insert(memory.initials, observation))
+
+
+def insert(plan: Plan, memory: Memory, transition: Transition, observation: Float[Array, " O"]) -> Memory:
+    """Store a transition and, where the episode ended with it, the state in which the next one begins."""
+    weight = memory.replay.largest if plan.prioritised else 1.0
+    begun = memory.initials
+    if begun is not None:
+        begun = initials.insert(begun, observation, transition.ended)
+    return Memory(replay.insert(memory.replay, transition, weight), begun)
+
+
+def draw(
+    learner: Learner,
+    plan: Plan,
+    settings: Settings,
+    state: AgentState,
+    memory: Memory,
+    sample_key: Key[Array, ""],
+    select_key: Key[Array, ""],
+) -> tuple[Int[Array, " B"], Batch]:
+    """A batch and where its rows are stored.
+
+    With ``candidates`` > 1 the rows are drawn from so many batches in proportion to the size of their TD errors, which
+    takes one pass of the networks over all of them and no gradient.
+    """
+    grown = settings.importance_exponent + settings.importance_growth * state.step
+    settings = settings._replace(importance_exponent=jnp.minimum(grown, 1.0))
+    indices, loss_weight = plan.sampling(sample_key, memory.replay, plan.candidates * plan.batch_size, settings)
+    batch = replay.gather(memory.replay, indices, settings.discount, plan.n_step)._replace(loss_weight=loss_weight)
+    if plan.candidates == 1:
+        return indices, batch
+    target_key, position_key = jax.random.split(select_key)
+    target = agent.critic_target(learner, state, batch, target_key)
+    q = learner.networks.critic.apply(state.params.critic, batch.observation, batch.action)
+    positions, factor = baselines.laber_select(position_key, baselines.error_size(q - target), plan.batch_size)
+    chosen = jax.tree.map(lambda rows: rows[positions], batch)
+    mass = jnp.full_like(chosen.mass, 1.0 / plan.batch_size)
+    return indices[positions], chosen._replace(loss_weight=chosen.loss_weight * factor, mass=mass)
+
+
+def learn(
+    learner: Learner, plan: Plan, settings: Settings, state: AgentState, memory: Memory
+) -> tuple[AgentState, Memory, Metrics]:
+    """``plan.updates`` learning steps, each on a batch of its own whose new weights are stored before the next."""
+
+    def once(carry, _):
+        state, memory = carry
+        key, sample_key, select_key, initial_key = jax.random.split(state.key, 4)
+        indices, batch = draw(learner, plan, settings, state, memory, sample_key, select_key)
+        begun = _initial(plan, memory, initial_key)
+        state, new_weight, metrics = agent.update(learner, settings, state._replace(key=key), batch, begun)
+        if learner.weighting is not None:
+            memory = memory._replace(replay=replay.set_weights(memory.replay, indices, new_weight))
+        return (state, memory), metrics
+
+    if plan.updates == 1:
+        (state, memory), metrics = once((state, memory), None)
+        return state, memory, metrics
+    (state, memory), history = jax.lax.scan(once, (state, memory), length=plan.updates)
+    return state, memory, jax.tree.map(lambda values: values[-1], history)
+
+
+def interact(
+    learner: Learner,
+    plan: Plan,
+    settings: Settings,
+    state: AgentState,
+    memory: Memory,
+    transition: Transition,
+    observation: Float[Array, " O"],
+) -> tuple[AgentState, Memory, Float[Array, " U"], Metrics]:
+    """Store a transition, learn, act: one dispatch per environment step.
+
+    ``observation`` is where the next action is needed: the successor, or the first observation after a reset.
+    """
+    memory = insert(plan, memory, transition, observation)
+    state, memory, metrics = learn(learner, plan, settings, state, memory)
+    key, act_key = jax.random.split(state.key)
+    action = agent.act(learner, state.params.actor, observation, act_key)
+    return state._replace(key=key), memory, action, metrics
+
+
+def _initial(plan: Plan, memory: Memory, key: Key[Array, ""]) -> Initial | None:
+    if not plan.initial_states or memory.initials is None:
+        return None
+    return initials.sample(key, memory.initials, plan.initial_states)

@@ -1,0 +1,44 @@
+"""The policy that a run has learned so far: what evaluations, videos and exports begin with."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from deep import build, checkpoint, environments, runs
+from deep.agent import Learner
+from deep.config import Config
+from deep.environments import OneHot, Rescaling
+
+
+class Trained(NamedTuple):
+    """A run's settings, the step of its last sound checkpoint, and the actor of that checkpoint."""
+
+    config: Config
+    step: int
+    learner: Learner
+    actor: PyTree
+    observation_size: int
+    actions: Rescaling | OneHot
+
+
+def load(folder: Path) -> Trained:
+    """Read the actor of a run; of its checkpoint nothing else is rebuilt.
+
+    A checkpoint that is not sound is named on standard error and the one before it taken. InvalidRun, CheckpointError
+    and InvalidEnvironment as their names say.
+    """
+    config = runs.settings(folder)
+    saved, refused = checkpoint.latest(folder / "checkpoints")
+    for error in refused:
+        print(f"warning: {error}; falling back to {saved.path.name}", file=sys.stderr)
+    environment = environments.make(config.environment)
+    size, actions = environment.observation_size, environment.actions
+    environment.close()
+    learner = build.learner_of(config, actions.size)
+    shapes = jax.eval_shape(learner.networks.actor.init, jax.random.key(0), jnp.zeros((1, size)))
+    actor = checkpoint.tree_like(shapes, saved, "agent/params/actor")
+    return Trained(config, saved.step, learner, actor, size, actions)

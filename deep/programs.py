@@ -1,0 +1,118 @@
+"""The compiled functions of a session, each on a leading axis of lanes: runs that differ in their seeds alone."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from deep import agent, build, interaction, seeds
+from deep.config import Config
+from deep.environments import Environment
+from deep.interaction import Memory
+from deep.replay import Transition
+from deep.types import AgentState
+
+
+class Programs(NamedTuple):
+    """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
+
+    State and memory are donated: updated in place, the buffer is never copied.
+    """
+
+    create: Callable[..., AgentState]
+    begin: Callable[..., Memory]
+    insert: Callable[..., Memory]
+    interact: Callable[..., tuple[AgentState, Memory, Array, agent.Metrics]]
+    learn: Callable[..., tuple[AgentState, Memory, agent.Metrics]]
+    first_action: Callable[..., tuple[AgentState, Array]]
+
+
+@functools.lru_cache(maxsize=16)
+def programs(
+    learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int, lanes: int
+) -> Programs:
+    """The functions, compiled once for all sessions of a process that share the arguments.
+
+    The host hands over one array (L, F) for each step, a row for each lane (observation, action, successor, observation
+    to act on, reward, terminated, ended): every separate argument from the host costs as much as all of these numbers.
+    """
+    ends = np.cumsum([observation_size, action_size, observation_size, observation_size])
+
+    def unpack(row):
+        before, action, successor, now, (reward, terminated, ended) = jnp.split(row, ends)
+        return Transition(before, action, reward, successor, terminated, ended), now
+
+    def create(key, *starts):
+        return agent.create(learner, key, observation_size, action_size, *starts)
+
+    def insert(memory, row):
+        return interaction.insert(plan, memory, *unpack(row))
+
+    def interact(state, memory, row, settings):
+        return interaction.interact(learner, plan, settings, state, memory, *unpack(row))
+
+    def learn(state, memory, settings, count):
+        def once(carry, _):
+            state, memory, metrics = interaction.learn(learner, plan, settings, *carry)
+            return (state, memory), metrics
+
+        (state, memory), history = jax.lax.scan(once, (state, memory), length=count)
+        return state, memory, jax.tree.map(lambda values: values[-1], history)
+
+    def first_action(state, observation):
+        key, act_key = jax.random.split(state.key)
+        return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
+
+    return Programs(
+        jax.jit(_on_lanes(create, lanes, 1)),
+        jax.jit(_on_lanes(interaction.begin, lanes, 2), donate_argnums=0),
+        jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
+        jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
+        jax.jit(
+            lambda state, memory, settings, count: _on_lanes(functools.partial(learn, count=count), lanes, 2)(
+                state, memory, settings
+            ),
+            static_argnums=3,
+            donate_argnums=(0, 1),
+        ),
+        jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),
+    )
+
+
+def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
+    """``function`` on a leading axis of lanes of its first ``mapped`` arguments; the others are shared.
+
+    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing.
+    """
+    if lanes > 1:
+        return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)
+
+    def single(*args):
+        first = jax.tree.map(lambda leaf: leaf[0], args[:mapped])
+        return jax.tree.map(lambda leaf: leaf[None], function(*first, *args[mapped:]))
+
+    return single
+
+
+def initial_state(config: Config, learner: agent.Learner, environment: Environment) -> AgentState:
+    """The learner's state before the first update, without an axis of lanes."""
+    sizes = (environment.observation_size, environment.action_size)
+    return lane(initial_states(learner, build.plan_of(config), sizes, [config]), 0)
+
+
+def lane(tree: PyTree, index: int) -> PyTree:
+    """One lane of a tree whose leaves have a leading axis of lanes."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def initial_states(
+    learner: agent.Learner, plan: interaction.Plan, sizes: tuple[int, int], configs: Sequence[Config]
+) -> AgentState:
+    """The state of every lane before its first update; ``sizes`` are those of observations and actions."""
+    keys = jnp.stack([seeds.learner(config.seed) for config in configs])
+    create = programs(learner, plan, *sizes, len(configs)).create
+    return create(keys, configs[0].initial_alpha, configs[0].beta, configs[0].ess_target)
