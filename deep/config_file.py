@@ -17,8 +17,8 @@ from deep.config import Config
 from deep.errors import InvalidSetting
 
 
-def load(path: Path, preset: str | None = None) -> Config:
-    """The settings of ``path`` over those of the preset that it names; of ``preset`` if it names none.
+def load(path: Path, preset: str | None = None, environment: str | None = None) -> Config:
+    """The settings of ``path`` over those of the preset and environment that it names, or of those given if it is mute.
 
     InvalidSetting for a file that cannot be read, is no JSON, holds what is no setting, or names another preset.
     """
@@ -30,7 +30,7 @@ def load(path: Path, preset: str | None = None) -> Config:
             'or take "preset" and what belongs to it out of the file'
         )
     try:
-        return dataclasses.replace(presets.preset(named), **values)
+        return dataclasses.replace(presets.preset(named, values.get("environment", environment)), **values)
     except InvalidSetting as error:
         raise InvalidSetting(f"{path}: {error}") from error
 

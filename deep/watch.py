@@ -16,10 +16,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 # The order of an update. What it computes and is not listed here comes last, by name.
 ORDER = (
-    "weights/loss_weight",
     "losses/critic",
     "values/q",
-    "losses/penalty",
     "parameters/critic",
     "losses/value",
     "parameters/value",

@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def tiny_words() -> list[str]:
     """A run of a few seconds that evaluates and saves often."""
-    from deep.presets import Config
+    from deep.config import Config
 
     words = flags(Config(**TINY | {"steps": 4000, "checkpoint_every": 100, "preset": "sac"}))
     words[words.index("--preset") + 1] = "{preset}"
@@ -181,7 +181,7 @@ def said(run: Run) -> str:
 
 def has_begun(folder: Path) -> bool:
     """Whether there is something to resume."""
-    return (folder / "config.json").exists()
+    return any(folder.rglob("config.json"))
 
 
 def log_size(folder: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiny_runs import TINY, flags
 
-from deep.presets import Config
+from deep.config import Config
 
 SHORT = TINY | {"steps": 900, "evaluation_episodes": 1}
 

@@ -56,15 +56,17 @@ def run(arguments: list[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     _check(parsed, settings)
-    from deep import environments, presets, runs, sweep, sweep_show
+    from deep import environments, runs, sweep, sweep_show
+    from deep.commands.train import seed_list
+    from deep.config import Config
 
-    seeds = sweep.whole_numbers(parsed.seeds, "--seeds")
+    seeds = seed_list(",".join(parsed.seeds))
     configs = [
         _config(task, preset, seed, settings)
         for task, preset, seed in itertools.product(parsed.tasks, parsed.presets, seeds)
     ]
 
-    def words(config: presets.Config) -> list[str]:
+    def words(config: Config) -> list[str]:
         unverified = ["--unverified"] if parsed.unverified else []
         return ["--preset", config.preset, "--seed", str(config.seed), *settings, *unverified]
 
@@ -118,15 +120,24 @@ def _config(task: str, preset: str, seed: int, settings: list[str]):
     import tyro
 
     from deep import presets
+    from deep.config import Config
 
-    base = dataclasses.replace(presets.preset(preset), environment=task, preset=preset, seed=seed)
-    return tyro.cli(
-        presets.Config,
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Run(Config):
+        """What `train` takes beside its settings and may be said of many runs."""
+
+        tensorboard: bool = False
+        wandb: str | None = None
+
+    base = dataclasses.replace(presets.preset(preset, task), seed=seed)
+    parsed = tyro.cli(
+        Run,
         prog="python -m deep sweep",
         args=settings,
-        default=base,
+        default=Run(**dataclasses.asdict(base)),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    return Config(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Config)})
 
 
 def _require_certificate() -> None:

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from deep import config_file, presets, runs
+from deep.config import Config, to_json
 from deep.errors import InvalidSetting
-from deep.presets import Config
 
 
 def test_a_runs_own_file_gives_its_settings(tiny, tmp_path):
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 
 def test_a_preset_that_the_file_contradicts_is_refused(tiny, tmp_path):
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(presets.to_json(tiny())))
+    path.write_text(json.dumps(to_json(tiny())))
     assert config_file.load(path, "roer") == tiny()
     with pytest.raises(InvalidSetting, match=r"--preset sac: .*run.json holds settings of the preset 'roer'"):
         config_file.load(path, "sac")

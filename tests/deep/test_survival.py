@@ -11,8 +11,8 @@ from tiny_runs import TINY
 
 from deep import __main__ as command_line
 from deep import checkpoint, files, runs, train
+from deep.config import Config
 from deep.errors import InvalidRun
-from deep.presets import Config
 from deep.stop import Stop
 
 SHORT = TINY | {"steps": 600, "evaluation_episodes": 1}
@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
     """The run that nothing happened to."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with jax.disable_jit(False):
-        assert train.start(Config(**SHORT), folder, unverified=True) == 0
+        assert train.start([Config(**SHORT)], [folder], unverified=True) == 0
     return outcome(folder)
 
 
@@ -46,7 +46,7 @@ def flip_header(path):
 @pytest.mark.parametrize("damage", [cut, flip, flip_header])
 def test_the_command_line_falls_back_to_the_previous_checkpoint(row, tmp_path, capsys, whole, damage):
     folder = tmp_path / "damaged"
-    assert train.start(Config(**SHORT | {"steps": 500}), folder, unverified=True) == 0
+    assert train.start([Config(**SHORT | {"steps": 500})], [folder], unverified=True) == 0
     newest, older = checkpoint.files(folder / "checkpoints")
     damage(newest)
     capsys.readouterr()
@@ -72,10 +72,10 @@ def test_a_signal_during_a_save_does_not_cut_it_short(row, tmp_path, monkeypatch
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", interrupted)
-    assert train.start(Config(**SHORT), folder, unverified=True) == number
+    assert train.start([Config(**SHORT)], [folder], unverified=True) == number
     saved, refused = checkpoint.latest(folder / "checkpoints")
     assert (saved.step, refused) == (250, [])
-    assert train.resume(folder, unverified=True) == 0
+    assert train.resume([folder], unverified=True) == 0
     odd = difference(outcome(folder), whole)
     row.exact("CK04", "run stopped while it saved", odd == "", odd)
 

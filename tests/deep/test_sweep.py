@@ -19,25 +19,20 @@ from tiny_sweeps import SHORT, grid_of, process_of, wait_until
 
 from deep import checkpoint, runs, sweep, sweep_show, train, worker
 from deep.commands import sweep as command
-from deep.errors import DeepError, InvalidRun, InvalidSetting
-from deep.presets import Config, preset
+from deep.config import Config
+from deep.errors import DeepError, InvalidRun
+from deep.presets import preset
 from deep.worker import Ended
 
 KILLED = Ended(-signal.SIGKILL, "")
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [(["0-4"], (0, 1, 2, 3, 4)), (["3", "1"], (3, 1)), (["0-2,7", "2-3"], (0, 1, 2, 7, 3)), (["5-5"], (5,))],
-)
-def test_seeds(words, expected):
-    assert sweep.whole_numbers(words, "--seeds") == expected
-
-
-@pytest.mark.parametrize("words", [["4-0"], ["a"], ["-1"], ["1,,2"], ["0-"], [""]])
-def test_odd_seeds_are_refused(words):
-    with pytest.raises(InvalidSetting, match="--seeds: expected whole numbers and ranges like 0-4, saw"):
-        sweep.whole_numbers(words, "--seeds")
+def test_seeds_may_be_words_or_ranges(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sweep, "plan", lambda folder, configs, words: seen.extend(configs) or pytest.fail("enough"))
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        command.run(["--tasks", "InvertedPendulum-v5", "--seeds", "0-2", "7", "--folder", str(tmp_path / "s")])
+    assert [config.seed for config in seen] == [0, 1, 2, 7]
 
 
 class Scripted:
@@ -176,7 +171,7 @@ def test_more_steps_extend_a_sweep_and_other_settings_are_refused(tmp_path):
         (["--retries", "-1"], "--retries: expected a whole number >= 0, saw -1"),
         (["--address", "auto"], "--address is for --engine ray"),
         (["--presets", "reor"], "expected one of .*, saw 'reor'"),
-        (["--seeds", "x"], "--seeds: expected whole numbers"),
+        (["--seeds", "x"], "--seeds: expected numbers and ranges such as"),
         (["--tasks", "HalfCheeta-v5"], "unknown environment 'HalfCheeta-v5'"),
     ],
 )
@@ -233,7 +228,7 @@ def undisturbed(tmp_path_factory):
             chosen = {"preset": name, "divergence": preset(name).divergence}
             config = dataclasses.replace(preset(name), **SHORT | chosen)
             place = runs.folder_of(config, folder)
-            assert train.start(config, place, unverified=True) == 0
+            assert train.start([config], [place], unverified=True) == 0
             found[place.name] = outcome(place)
     return found
 
@@ -283,6 +278,6 @@ def test_a_sweep_that_ends_leaves_no_process_and_no_step_behind(row, tmp_path, p
         assert "interrupted with 0 of 1 runs complete; the same command again continues" in printed
     step = checkpoint.reached(folder / name / "checkpoints")
     assert 0 < step < SHORT["steps"], f"expected a checkpoint where the signal came, saw step {step}"
-    assert train.resume(folder / name, unverified=True) == 0
+    assert train.resume([folder / name], unverified=True) == 0
     ours, theirs = outcome(folder / name).logs, undisturbed[name].logs
     row.exact("CK04", "log of a run of a sweep that was stopped", ours == theirs, f"{name}: {ours}, expected {theirs}")

@@ -50,7 +50,7 @@ def test_a_killed_worker_is_replaced_and_the_sweep_ends_equal(row, tmp_path, cap
     for place in summary:
         with jax.disable_jit(False):
             config = runs.settings(folder / place)
-            assert train.start(config, undisturbed / place, unverified=True) == 0
+            assert train.start([config], [undisturbed / place], unverified=True) == 0
         odd = difference(outcome(folder / place), outcome(undisturbed / place))
         row.exact("CK04", "run of a Ray sweep with a killed worker", odd == "", f"{place}: {odd}")
 

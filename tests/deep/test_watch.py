@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from deep import agent, replay, session, watch
-from deep.presets import Config
+from deep import agent, build, replay, watch
+from deep.config import Config
 
 SIZES = (2, 1)
 
@@ -37,16 +37,18 @@ def poisonable(inner: optax.GradientTransformation) -> optax.GradientTransformat
 def setting():
     """A small learner with its first state, a batch, and one compiled update that is watched."""
     config = Config(hidden=(4,), batch_size=3)
-    learner = session.learner_of(config, SIZES[1])
+    learner = build.learner_of(config, SIZES[1])
     learner = learner._replace(optimizers=agent.Optimizers(*map(poisonable, learner.optimizers)))
     with jax.disable_jit(False):
         state = agent.create(learner, jax.random.key(0), *SIZES)
         buffer = replay.create(5, *SIZES)
         for number in range(4):
             place = jnp.arange(2.0) + number
-            buffer = replay.insert(buffer, replay.Transition(place, jnp.full(1, 0.3), 1.0 * number, place + 1, 0.0))
-        batch = replay.gather(buffer, jnp.arange(3))
-        settings = session.settings_of(config, SIZES[1])
+            buffer = replay.insert(
+                buffer, replay.Transition(place, jnp.full(1, 0.3), 1.0 * number, place + 1, 0.0, 0.0)
+            )
+        settings = build.settings_of(config, SIZES[1])
+        batch = replay.gather(buffer, jnp.arange(3), settings.discount)
         update = functools.partial(agent.update, learner)
         metrics = jax.eval_shape(update, settings, state, batch)[2]
 
@@ -107,7 +109,11 @@ def test_every_quantity_is_named(row, look, bad):
 def optimizer(name):
     def poison(update, settings, state, batch):
         held, count, _ = getattr(state.optimizers, name)
-        return settings, state._replace(optimizers=state.optimizers._replace(**{name: (held, count, 4)})), batch
+        return (
+            settings,
+            state._replace(optimizers=state.optimizers._replace(**{name: (held, count, jnp.int32(4))})),
+            batch,
+        )
 
     return poison
 
@@ -137,18 +143,23 @@ def parameters(name):
     return from_fourth(change)
 
 
+def no_beta(state):
+    return state._replace(beta=state.beta._replace(beta=state.beta.beta * jnp.nan))
+
+
 CAUSES = {
     "step of the critic": (optimizer("critic"), "parameters/critic"),
     "step of the value": (optimizer("value"), "parameters/value"),
     "step of the actor": (optimizer("actor"), "parameters/actor"),
     "step of alpha": (optimizer("log_alpha"), "parameters/log_alpha"),
     "tau": (setting_of("tau"), "parameters/target_critic"),
-    "beta": (setting_of("beta"), "losses/value"),
+    "beta": (from_fourth(lambda *given: (given[0], no_beta(given[1]), given[2])), "losses/value"),
     "target entropy": (setting_of("target_entropy"), "losses/log_alpha"),
     "weight rate": (setting_of("weight_rate"), "weights/mean"),
     "a reward": (data("reward", jnp.inf), "losses/critic"),
     "an observation": (data("observation", jnp.nan), "losses/critic"),
-    "a weight": (data("weight", jnp.nan), "losses/critic"),
+    "a factor of the loss": (data("loss_weight", jnp.nan), "losses/critic"),
+    "a stored weight": (data("weight", jnp.nan), "weights/mean"),
     "parameters of the value": (parameters("value"), "losses/value"),
     "parameters of the target critic": (parameters("target_critic"), "losses/critic"),
 }
