@@ -2,8 +2,8 @@
 
 A checkpoint is a safetensors file ``step_000025000.safetensors``: arrays by name, and in its header a JSON record of
 the host's side (counters, seeds, position in the log, configuration) and a SHA-256 digest of it all. It is written
-beside its final name, flushed to the disk and renamed, so a file under its final name is complete; the last two are
-kept. Nothing is pickled.
+in the folder ``unfinished`` beside its final name, flushed to the disk and renamed, so a file under its final name is
+complete; the last few are kept. Nothing is pickled.
 
 Why not Orbax: measured with 0.12.8, a flipped bit in its array file is restored without a word, and a checkpoint is a
 tree of a dozen files; here one bit anywhere in the file is refused, by name, and the previous file is used.
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from deep.files import flush
 from deep.replay import Replay
 
 FORMAT = "roer-checkpoint-1"
-KEPT = 2
+KEPT = 2  # one to fall back to; the fewest that survive a damaged file
 NAME = re.compile(r"step_(\d+)\.safetensors")
 
 Arrays = dict[str, NDArray[Any]]
@@ -47,32 +48,40 @@ class Checkpoint(NamedTuple):
     record: dict[str, Any]
 
 
-def save(folder: Path, step: int, arrays: Arrays, record: dict[str, Any]) -> Path:
-    """Write the checkpoint of ``step`` atomically; of the others only the ``KEPT`` - 1 before it stay.
+def save(folder: Path, step: int, arrays: Arrays, record: dict[str, Any], keep: int = KEPT) -> Path:
+    """Write the checkpoint of ``step`` atomically; of the others only the ``keep`` - 1 before it stay.
 
-    CheckpointError when the disk refuses; the checkpoints that were there stay.
+    CheckpointError when the disk refuses; the checkpoints that were there stay. While it writes, the disk holds
+    ``keep`` + 1 of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if keep < 1:
+        raise ValueError(f"checkpoint: expected to keep at least 1 file, got {keep}")
     path = folder / f"step_{step:09d}.safetensors"
-    partial = path.with_suffix(".partial")
+    # The writer makes temporary files of its own beside its target. In a folder of their own they are found again, and
+    # what a kill cut short, as large as a checkpoint, is gone with the next one.
+    unfinished = folder / "unfinished"
+    partial = unfinished / path.name
     # The writer copies raw memory, so an array with strides must be laid out first.
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     text = json.dumps(record)
     header = {"format": FORMAT, "record": text, "sha256": _digest(arrays, text)}
     try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         safetensors.numpy.save_file(arrays, partial, metadata=header)
+        os.chmod(partial, 0o644)  # the writer's files are private to their owner
         flush(partial)
         os.replace(partial, path)
         flush(folder)
     except (OSError, safetensors.SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise CheckpointError(
             f"cannot write the checkpoint {path}: {error}. Earlier checkpoints are untouched; make room, then resume"
         ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     past = files(folder)
     # A file with a later step is a damaged one that the run fell back from: its steps are being made again.
-    for other in past[: past.index(path)] + past[past.index(path) + KEPT :]:
+    for other in past[: past.index(path)] + past[past.index(path) + keep :]:
         other.unlink(missing_ok=True)
     return path
 
@@ -99,6 +108,18 @@ def files(folder: Path) -> list[Path]:
     """The checkpoint files of a folder, newest first."""
     found = [(int(match[1]), path) for path in folder.glob("*") if (match := NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found, reverse=True)]
+
+
+def reached(folder: Path) -> int:
+    """The step of the newest checkpoint of a folder that is not cut short; 0 if there is none.
+
+    Reads the headers alone, which is enough to count steps and costs the same for every size of buffer; whether the
+    contents are sound is said by :func:`load`, when they are used.
+    """
+    for path in files(folder):
+        with contextlib.suppress(OSError, safetensors.SafetensorError), safetensors.safe_open(path, framework="np"):
+            return int(NAME.fullmatch(path.name)[1])  # pyright: ignore[reportOptionalSubscript]
+    return 0
 
 
 def latest(folder: Path) -> tuple[Checkpoint, list[CheckpointError]]:

@@ -3,7 +3,7 @@
     config.json      every setting, and one entry for each time the run was started or resumed: versions, certificate,
                      git revision, date
     metrics.jsonl    the log, free of clocks;  timing.jsonl  with clocks;  tensorboard/ and wandb/  on request
-    checkpoints/     the last two, each enough to continue bit for bit
+    checkpoints/     the last few, each enough to continue bit for bit
     curve.png        at the end
 
 A folder belongs to one process at a time and is never overwritten.
@@ -14,7 +14,9 @@ import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from typing import Any
 from deep.certificate import Certificate, backend, precision, versions
 from deep.config import Config, from_json, to_json
 from deep.errors import InvalidRun
-from deep.files import write_atomically
+from deep.files import flush, write_atomically
 
 
 def folder_of(config: Config, root: Path = Path("runs"), seeds: str | None = None) -> Path:
@@ -40,14 +42,29 @@ def members(folder: Path) -> list[Path]:
 
 
 def create(folder: Path, config: Config, session: dict[str, Any]) -> None:
-    """Make the folder with its config.json; InvalidRun if something of that name is there already."""
+    """Make the folder with its config.json; InvalidRun if something of that name is there already.
+
+    The folder takes its name when the file is in it: a process killed at any moment leaves a run that can be continued
+    or none, never a folder that can neither be started nor resumed.
+    """
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise InvalidRun(taken(folder)) from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
     except OSError as error:
         raise InvalidRun(f"cannot make the run folder {folder}: {error}") from error
-    _write(folder, config, [session])
+    try:
+        _write(partial, config, [session])
+        partial.chmod(0o755)  # mkdtemp makes folders private to their owner
+        if folder.exists():  # a rename would take the place of an empty folder
+            raise InvalidRun(taken(folder))
+        partial.rename(folder)
+        flush(folder.parent)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            told = taken(folder) if folder.exists() else f"cannot make the run folder {folder}: {error}"
+            raise InvalidRun(told) from error
+        raise
 
 
 def taken(folder: Path) -> str:
@@ -114,6 +131,15 @@ def claimed(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InvalidRun(f"{folder} is in use by another process; wait for it, or stop it") from error
         yield
+
+
+def in_use(folder: Path) -> bool:
+    """Whether another process holds the folder at this moment."""
+    try:
+        with claimed(folder):
+            return False
+    except InvalidRun:
+        return True
 
 
 def _git(where: Path, *arguments: str) -> str:

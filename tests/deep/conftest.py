@@ -76,3 +76,17 @@ def launch(compiled_programs, tmp_path):
         )
 
     return start
+
+
+@pytest.fixture
+def processes(compiled_programs, monkeypatch):
+    """Processes that a sweep starts share their compiled programs and treat warnings as errors."""
+    for name, value in {
+        "JAX_DISABLE_JIT": "0",
+        "JAX_ENABLE_COMPILATION_CACHE": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(compiled_programs),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONWARNINGS": "error",
+    }.items():
+        monkeypatch.setenv(name, value)

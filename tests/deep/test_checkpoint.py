@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -105,13 +108,78 @@ def test_the_last_two_are_kept_and_the_sound_one_is_used(tmp_path):
     ]
     newest = checkpoint.files(tmp_path)[0]
     newest.write_bytes(newest.read_bytes()[:-1])
-    (tmp_path / "step_000009999.partial").write_bytes(b"cut off by a kill")
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "step_000009999.safetensors").write_bytes(b"cut off by a kill")
     found, refused = checkpoint.latest(tmp_path)
     assert found.step == 100
     assert [str(newest) in str(error) for error in refused] == [True]
     # The run falls back and goes on from step 100: the damaged file must not crowd out what it writes.
     checkpoint.save(tmp_path, 150, {"step": np.array(150)}, {})
     assert [int(checkpoint.load(path).arrays["step"]) for path in checkpoint.files(tmp_path)] == [150, 100]
+    # What the kill cut off is as large as a checkpoint, and gone with the next one.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step_000000100.safetensors",
+        "step_000000150.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 4])
+def test_as_many_are_kept_as_asked_for(tmp_path, keep):
+    for step in range(1, 7):
+        checkpoint.save(tmp_path, step, {"step": np.array(step)}, {}, keep)
+        kept = [int(checkpoint.load(path).arrays["step"]) for path in checkpoint.files(tmp_path)]
+        assert kept == list(range(step, max(0, step - keep), -1))
+    with pytest.raises(ValueError, match="at least 1 file, got 0"):
+        checkpoint.save(tmp_path, 7, {}, {}, 0)
+
+
+def test_the_step_reached_is_that_of_the_newest_whole_file(tmp_path):
+    assert checkpoint.reached(tmp_path / "nowhere") == 0
+    for step in (100, 200):
+        checkpoint.save(tmp_path, step, {"a": np.arange(100.0)}, {})
+    assert checkpoint.reached(tmp_path) == 200
+    newest = checkpoint.files(tmp_path)[0]
+    whole = newest.read_bytes()
+    for length in (0, 4, 20, len(whole) - 1):
+        newest.write_bytes(whole[:length])
+        assert checkpoint.reached(tmp_path) == 100
+
+
+def test_a_checkpoint_is_as_readable_as_any_file(tmp_path):
+    path = checkpoint.save(tmp_path, 1, {"a": np.zeros(2)}, {})
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+FULL = """
+import sys, numpy as np
+from deep import checkpoint
+from deep.errors import CheckpointError
+from pathlib import Path
+folder = Path(sys.argv[1])
+try:
+    for step in range(1, 9):
+        checkpoint.save(folder, step, {"a": np.full(100_000, float(step))}, {})
+except CheckpointError as error:
+    saved, refused = checkpoint.latest(folder)
+    print(error, saved.step, saved.arrays["a"][0], refused, sorted(path.name for path in folder.iterdir()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system of a few megabytes is made in a namespace of Linux")
+def test_a_disk_that_is_really_full_leaves_the_last_checkpoints(row, tmp_path):
+    """A file system with room for two checkpoints of 800 kB and a part of a third, which only the test sees."""
+    mounted = f'mount -t tmpfs -o size=2000k none "{tmp_path}" && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system in a namespace of his own")
+    path = {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    done = subprocess.run(
+        [*command, sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, env=os.environ | path
+    )
+    said = done.stdout
+    named = "step_000000003.safetensors: " in said and "No space left on device" in said
+    kept = said.endswith("2 2.0 [] ['step_000000001.safetensors', 'step_000000002.safetensors']\n")
+    row.exact("CK08", "full disk named, last checkpoints kept", named and kept, said + done.stderr)
 
 
 def test_nothing_sound_is_one_error(tmp_path):

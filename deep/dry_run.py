@@ -1,0 +1,101 @@
+"""What a run would be, without beginning it: settings, sizes, memory, files, certificate.
+
+Nothing is written, nothing is compiled and no array is made: sizes are those of the abstract values that JAX's own
+shape evaluation gives for the functions that the run will call.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+from deep import build, certificate, checkpoint, interaction, offline, presets, programs
+from deep.config import Config
+from deep.environments import Environment
+
+
+def describe(configs: Sequence[Config], environment: Environment, folders: Sequence[Path]) -> str:
+    """Several lines of text about runs that would be trained together in ``folders``; they differ in their seeds alone.
+
+    InvalidSetting for what building the learner refuses.
+    """
+    config, sizes = configs[0], (environment.observation_size, environment.action_size)
+    learner, plan = build.learner_of(config, environment.action_size), build.plan_of(config)
+    build.settings_of(config, environment.action_size)
+    state = jax.eval_shape(lambda: programs.initial_states(learner, plan, sizes, [config]))
+    data = 0
+    if config.dataset is not None:
+        data = len(offline.read(config.dataset, environment, config.reward_shift).reward)
+    capacity = min(config.buffer_size, config.steps + data)
+    memory = jax.eval_shape(functools.partial(interaction.create, plan, capacity, config.initial_states, *sizes))
+    warmup = min(config.warmup_steps, config.steps)
+    updates = (config.steps - warmup) * config.updates_per_step
+    evaluations = math.ceil(config.steps / config.evaluate_every) + (config.pretrain_steps > 0)
+    each = "" if len(configs) == 1 else f", for each of {len(configs)} seeds"
+    begins = [("data set", f"{data:,} transitions, then {config.pretrain_steps:,} updates before the first step")]
+    lines = [
+        ("environment", f"{environment.name}: observations {sizes[0]}, actions {sizes[1]} in [-1, 1]"),
+        ("preset", config.preset),
+        ("seed" if len(configs) == 1 else "seeds", ", ".join(str(each.seed) for each in configs)),
+        *((name, f"{value}  (preset: {before})") for name, value, before in _changed(config)),
+        *(
+            [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
+            if data
+            else []
+        ),
+        ("steps", f"{config.steps:,}: {warmup:,} of warm-up, then {updates:,} updates"),
+        ("evaluations", f"{evaluations:,} of {config.evaluation_episodes} episodes"),
+        *((f"{name} parameters", f"{_count(group):,}") for name, group in state.params._asdict().items()),
+        ("learner", f"{_size(_bytes(state))}: parameters, optimisers, key{each}"),
+        ("buffer", f"{_size(_bytes(memory))}: {capacity:,} transitions of {certificate.precision()}{each}"),
+        ("checkpoints", f"at most {_size(_bytes(state) + _bytes(memory))} each; {checkpoint.KEPT} are kept{each}"),
+        ("device", f"{certificate.backend()}, {certificate.precision()}"),
+        ("certificate", _certificate()),
+        *(("folder", f"{folder}{_taken(folder)}") for folder in folders),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+def _changed(config: Config) -> list[tuple[str, Any, Any]]:
+    """The settings in which the configuration differs from its preset, with both values."""
+    base = presets.preset(config.preset, config.environment)
+    said_elsewhere = {"environment", "preset", "seed", "steps"}
+    return [
+        (field.name, getattr(config, field.name), getattr(base, field.name))
+        for field in dataclasses.fields(Config)
+        if field.name not in said_elsewhere and getattr(config, field.name) != getattr(base, field.name)
+    ]
+
+
+def _taken(folder: Path) -> str:
+    return "  (exists already: training would refuse it)" if folder.exists() else ""
+
+
+def _certificate() -> str:
+    precision = certificate.precision()
+    found = certificate.find(precision)
+    if found is None:
+        return f"none covers this run: {certificate.refusal(precision)}"
+    return f"{found.id} of {found.date} ({len(found.rows)} rows)"
+
+
+def _count(tree: PyTree) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit of which there is one."""
+    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
