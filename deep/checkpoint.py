@@ -206,7 +206,7 @@ def replay_like(
                 f"{checkpoint.path}: {prefix}/{name} has rows {rows.dtype}{list(rows.shape[1:])}, expected "
                 f"{slots.dtype}{list(slots.shape[1:])}; it was written for another environment or precision"
             )
-        filled = np.array(slots)
+        filled = np.array(slots) if slots.ndim else rows
         if slots.ndim:
             filled[:size] = rows
         fields[name] = jnp.array(filled, copy=True)

@@ -8,9 +8,7 @@ N-step rows are put together when they are gathered, so that one stored transiti
 where its episode does, by termination or time limit, or at the newest transition, whichever comes first.
 
 What belongs together lies together: s beside s', and action, reward, terminated and ended in one row. An insertion is
-then two writes and a batch two gathers in place of six each: with 17 observations and 6 actions, 1e6 slots and batches
-of 256, 250 in place of 280 microseconds for a step of insertion, gathering and new weights (436 in place of 540 for four
-lanes), on one slow core.
+then two writes and a batch two gathers in place of six each.
 """
 
 from typing import NamedTuple
@@ -113,7 +111,7 @@ def insert(replay: Replay, transition: Transition, weight: Scalar = 1.0) -> Repl
     # between two whole buffers.
     always = jax.lax.optimization_barrier(jnp.ones((), bool))
     weight = jnp.asarray(weight, replay.weight.dtype)
-    return jax.lax.cond(always, _write, lambda replay, *_: replay, replay, transition, weight)
+    return jax.lax.cond(always, _write, _leave, replay, transition, weight)
 
 
 def sample_indices(key: Key[Array, ""], replay: Replay, batch_size: int) -> Int[Array, " B"]:
@@ -169,7 +167,7 @@ def set_weights(replay: Replay, indices: Int[Array, " B"], weights: Float[Array,
     weight = replay.weight.at[indices].set(weights)
     return replay._replace(
         weight=weight,
-        largest=jnp.maximum(replay.largest, jnp.max(weights)),
+        largest=jnp.max(weights, initial=replay.largest),
         sums=None if replay.sums is None else _refreshed(replay.sums, weight, indices),
     )
 
@@ -199,6 +197,11 @@ def _write(replay: Replay, transition: Transition, weight: Float[Array, ""]) -> 
         largest=jnp.maximum(replay.largest, weight),
         sums=None if replay.sums is None else _refreshed(replay.sums, weights, at[None]),
     )
+
+
+def _leave(replay: Replay, transition: Transition, weight: Float[Array, ""]) -> Replay:
+    del transition, weight
+    return replay
 
 
 def _refreshed(sums: Float[Array, " P"], weight: Float[Array, " N"], slots: Int[Array, " B"]) -> Float[Array, " P"]:

@@ -140,7 +140,7 @@ def filled(count: int, capacity: int) -> replay.Replay:
     for number in range(count):
         value = float(number)
         buffer = replay.insert(
-            buffer, replay.Transition(jnp.full(2, value), jnp.full(1, -value), value, jnp.full(2, value + 1), 0.0)
+            buffer, replay.Transition(jnp.full(2, value), jnp.full(1, -value), value, jnp.full(2, value + 1), 0.0, 0.0)
         )
     return replay.set_weights(buffer, jnp.arange(min(count, capacity)), jnp.arange(2.0, 2.0 + min(count, capacity)))
 
@@ -149,9 +149,10 @@ def filled(count: int, capacity: int) -> replay.Replay:
 def test_the_buffer_comes_back_and_its_empty_part_is_not_stored(tmp_path, row, count):
     buffer = filled(count, capacity=5)
     stored = checkpoint.arrays_of_replay(buffer, "replay")
-    row.exact("RB14", "stored transitions", len(stored["replay/reward"]) == min(count, 5), f"{stored['replay/reward']}")
+    row.exact("RB14", "stored transitions", len(stored["replay/steps"]) == min(count, 5), f"{stored['replay/steps']}")
     back = checkpoint.replay_like(5, 2, 1, checkpoint.load(checkpoint.save(tmp_path, 0, stored, {})), "replay")
-    for name, ours, theirs in zip(replay.Replay._fields, back, buffer, strict=True):
+    assert back.sums is None
+    for name, ours, theirs in list(zip(replay.Replay._fields, back, buffer, strict=True))[:-1]:
         same = np.array_equal(ours, theirs) and ours.dtype == theirs.dtype
         row.exact("CK04", f"buffer {name}", same, f"{name}: {ours}, expected {theirs}")
 

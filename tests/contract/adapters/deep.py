@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_losses
+from contract.adapters import deep_losses, deep_replay
 from contract.protocol import (
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
@@ -311,7 +311,8 @@ class ContinuousDeep:
 
     @staticmethod
     def _transition(batch: Batch, row: int) -> replay.Transition:
-        return replay.Transition(*(jnp.asarray(getattr(batch, name)[row]) for name in replay.Transition._fields))
+        fields = batch._asdict() | {"ended": batch.terminated}
+        return replay.Transition(*(jnp.asarray(fields[name][row]) for name in replay.Transition._fields))
 
     def layers(self, state: types.AgentState) -> Layers:
         def stack(tree):
@@ -355,6 +356,7 @@ class ReplayDeep:
             number + 0.5,
             [number + 1.0, number + 1.25],
             float(number % 2),
+            float(number % 3 == 0),
         )
 
     @staticmethod
@@ -364,7 +366,9 @@ class ReplayDeep:
 
     def row(self, number: int) -> np.ndarray:
         """What `contents` and `gather` return for transition `number`."""
-        return np.concatenate([np.ravel(field) for field in self.fields(number)])
+        return np.concatenate(
+            [np.ravel(field) for field in self.fields(number)[:-1]]
+        )  # a batch does not say where episodes end
 
     def contents(self, buffer):
         size = int(buffer.size)
@@ -422,7 +426,7 @@ class _Spies:
         state, buffer = self.agent.state(_constant_layers(), Rates(), seed), replay.create(64, 3, 2)
         with mock.patch.multiple(jax.random, **patches):
             for k in range(steps):
-                numbers = (np.full(3, k / 8), np.zeros(2), np.asarray(float(k)), np.full(3, (k + 1) / 8), np.zeros(()))
+                numbers = (np.full(3, k / 8), np.zeros(2), np.asarray(float(k)), np.full(3, (k + 1) / 8), *np.zeros(2))
                 transition = replay.Transition(*(jnp.asarray(x, float) for x in numbers))
                 state, buffer, _, _ = self.step(state, buffer, transition, jnp.zeros(3))
             jax.effects_barrier()
@@ -476,5 +480,13 @@ implementation = Implementation(
     tabular=functools.lru_cache(TabularDeep),
     continuous=functools.lru_cache(ContinuousDeep),
     replay=ReplayDeep,
+    store=deep_replay.StoreDeep,
+    starts=deep_replay.StartsDeep,
+    per_priority=deep_replay.per_priority,
+    lap_priority=deep_replay.lap_priority,
+    lap_gradient=deep_replay.lap_gradient,
+    pal_gradient=deep_replay.pal_gradient,
+    laber_select=deep_replay.laber_select,
+    laber_gradient=deep_replay.laber_gradient,
     learning_stream=learning_stream,
 )
