@@ -20,10 +20,10 @@ law of the slots by at most 2 log2(N) eps in total variation; a slot of weight z
 long as one filled slot has a positive weight. Draws are independent, not one from each of B equal strata of the
 cumulated weight as in the paper: strata need the single number.
 
-Measured with 1e6 slots and batches of 256 whose weights are set anew, jitted with donation, on one slow core: this tree
-0.11 ms; a prefix sum over all slots 4.2 ms, over blocks of 128 and then within one 1.0 ms, the same with the sums of
-blocks kept 0.5 ms; uniform sampling 0.04 ms (``tests/benchmarks/sampling.py``). With 1e5 slots 0.08, 0.44, 0.41, 0.42
-and 0.03 ms.
+Measured on one slow core, a step that draws 256 of 1e6 slots and sets their weights anew, jitted with donation: this
+tree 0.18 ms, a prefix sum over all slots 4.6, over the sums of blocks of 128 and then within one 1.1, the same with
+these sums kept 0.6, uniform sampling 0.11. With 1e5 slots 0.12, 0.47, 0.41, 0.53 and 0.10; four lanes of 1e6 slots 0.42,
+60, 5.4, 2.4 and 0.15 (``tests/benchmarks/sampling.py``).
 """
 
 import jax
