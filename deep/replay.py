@@ -44,6 +44,8 @@ class Replay(NamedTuple):
     largest  the largest weight ever stored, at least 1
     sums     node j holds the sum of nodes 2j and 2j + 1; node P + i, with P the least power of two >= N, is the weight
              of slot i. None where weights are no probabilities
+
+    The properties below are the transitions' fields, also of a buffer with a leading axis of lanes.
     """
 
     states: Float[Array, "N 2 O"]
@@ -55,34 +57,34 @@ class Replay(NamedTuple):
     sums: Float[Array, " P"] | None
 
     @property
-    def observation(self) -> Float[Array, "N O"]:
+    def observation(self) -> Float[Array, "... N O"]:
         """The state before each step."""
-        return self.states[:, 0]
+        return self.states[..., 0, :]
 
     @property
-    def next_observation(self) -> Float[Array, "N O"]:
+    def next_observation(self) -> Float[Array, "... N O"]:
         """The state after each step."""
-        return self.states[:, 1]
+        return self.states[..., 1, :]
 
     @property
-    def action(self) -> Float[Array, "N U"]:
+    def action(self) -> Float[Array, "... N U"]:
         """The action of each step."""
-        return self.steps[:, :-3]
+        return self.steps[..., :-3]
 
     @property
-    def reward(self) -> Float[Array, " N"]:
+    def reward(self) -> Float[Array, "... N"]:
         """The reward of each step."""
-        return self.steps[:, -3]
+        return self.steps[..., -3]
 
     @property
-    def terminated(self) -> Float[Array, " N"]:
+    def terminated(self) -> Float[Array, "... N"]:
         """1 where the state after the step ends the task."""
-        return self.steps[:, -2]
+        return self.steps[..., -2]
 
     @property
-    def ended(self) -> Float[Array, " N"]:
+    def ended(self) -> Float[Array, "... N"]:
         """1 where the episode ends after the step."""
-        return self.steps[:, -1]
+        return self.steps[..., -1]
 
 
 def create(capacity: int, observation_size: int, action_size: int, proportional: bool = False) -> Replay:

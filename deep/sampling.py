@@ -22,8 +22,8 @@ cumulated weight as in the paper: strata need the single number.
 
 Measured on one slow core, a step that draws 256 of 1e6 slots and sets their weights anew, jitted with donation: this
 tree 0.18 ms, a prefix sum over all slots 4.6, over the sums of blocks of 128 and then within one 1.1, the same with
-these sums kept 0.6, uniform sampling 0.11. With 1e5 slots 0.12, 0.47, 0.41, 0.53 and 0.10; four lanes of 1e6 slots 0.42,
-60, 5.4, 2.4 and 0.15 (``tests/benchmarks/sampling.py``).
+these sums kept 0.6, uniform sampling 0.11. With 1e5 slots 0.12, 0.47, 0.41, 0.53 and 0.10; four lanes of 1e6 slots
+0.42, 60, 5.4, 2.4 and 0.15 (``tests/benchmarks/sampling.py``).
 """
 
 import jax
