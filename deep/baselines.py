@@ -3,8 +3,8 @@ r"""The prioritised-replay baselines, delta_i = Q_i - y the TD error of critic i
     PER    p = (|delta| + eps)^alpha; sampled in proportion, squared loss, importance correction
            (Schaul et al. 2016, Prioritized experience replay, section 3.3)
     LAP    p = max(|delta|, 1)^alpha; sampled in proportion, Huber loss of width 1, no correction
-    PAL    sampled uniformly, loss (1 / E[p]) (delta_i^2 / 2 if |delta_i| <= 1, else |delta_i|^(1 + alpha) / (1 + alpha)),
-           p that of LAP: the gradient that LAP has in expectation
+    PAL    sampled uniformly, loss delta_i^2 / (2 E[p]) for |delta_i| <= 1, |delta_i|^(1 + alpha) / ((1 + alpha) E[p])
+           beyond, p that of LAP: the gradient that LAP has in expectation
            (both: Fujimoto, Meger and Precup 2020, An equivalence between loss functions and non-uniform sampling in
            experience replay, equations 11 and 12)
     LaBER  a large uniform batch, of which rows are drawn in proportion to |delta| with the factor E[|delta|] / |delta|

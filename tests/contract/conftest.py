@@ -21,6 +21,12 @@ probability. A row carries the id of the claim that it checks; where the quantit
     JN-01  the snippet of the JS note, literally
     RB-01  replay contents, weights and precision, as a model test against a plain list
     RB-02  replay indices: frequencies, pairs, dependence on the key
+    RB-03  indices in proportion to the stored weights, and none of weight zero
+    RB-04  the importance correction
+    RB-05  a new transition's first weight
+    NS-01  n-step rows: rewards, successor, termination and discount of every window
+    IN-01  the ring of initial states
+    PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
     RN-01  no key is used twice
     RN-02  draws of noise are uncorrelated
     RN-03  the sampler's noise is standard normal

@@ -46,6 +46,13 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     published_value(recipe, value, q, beta, cap, mass) -> (scalar, (B,))     a literal value loss, its derivative in v
     published_weights(recipe, td_error, weight, mass, beta, rate, low, high, floor) -> (B,)
     published_noise(action, seed, std, clip) -> (noisy action, standard-normal noise)
+    per_priority(critic_error (2, B), exponent, offset) -> (B,)
+    lap_priority(critic_error (2, B), exponent, width) -> (B,)
+    lap_gradient(q (2, B), target, weight, mass, width) -> (2, B)            derivative of the loss that goes with LAP
+    pal_gradient(q (2, B), target, weight, mass, exponent, width) -> (2, B)  derivative of the PAL loss in q
+    laber_select(priorities (M,), seed, count) -> ((B,), (B,))               positions in a large batch, their factors
+    laber_gradient(q (2, M), target, seed) -> ((2, M), ((M,), (M,)))
+        derivative of the squared loss of M sub-sampled rows, with the |Q - y| of q for priorities; positions, factors
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
         (B,)` in jnp
@@ -55,6 +62,8 @@ Agents, which run the whole update with plain gradient steps of given rates:
     tabular(divergence | None) -> TabularAgent
     continuous(divergence | None) -> ContinuousAgent
     replay() -> ReplayBuffer
+    store() -> Store                                                         n-step windows and sampling in proportion
+    starts() -> Starts                                                       a ring of initial states
     learning_stream(steps, seed) -> LearningStream                           every random draw of whole learning steps
 """
 
@@ -214,6 +223,48 @@ class ReplayBuffer(Protocol):
     def set_weights(self, buffer: Any, indices: np.ndarray, weights: np.ndarray) -> Any: ...
 
 
+class Store(Protocol):
+    """A ring buffer whose weights are sampling probabilities; transition k has the states and action of `row(k)`."""
+
+    def create(self, capacity: int) -> Any: ...
+
+    def row(self, number: int) -> tuple[list[float], list[float], list[float]]:
+        """(state, action, next state) of transition `number`."""
+
+    def insert(
+        self, buffer: Any, number: int, reward: float, terminated: float, ended: float, weight: float | None = 1.0
+    ) -> Any:
+        """Store a transition with an initial weight; None is the largest weight ever stored, at least 1."""
+
+    def windows(self, buffer: Any, indices: np.ndarray, discount: float, n: int) -> tuple[np.ndarray, ...]:
+        """(states, actions, next states, rewards, terminated, discounts) of the n-step rows at `indices`."""
+
+    def weights(self, buffer: Any) -> np.ndarray:
+        """Those of the filled slots, in storage order."""
+
+    def set_weights(self, buffer: Any, indices: np.ndarray, weights: np.ndarray) -> Any: ...
+
+    def weighing(self, weights: np.ndarray) -> Any:
+        """A full buffer of any transitions with these weights."""
+
+    def draw(self, buffer: Any, seed: int, count: int, exponent: float) -> tuple[np.ndarray, np.ndarray]:
+        """(indices, factors of the loss) of a batch drawn in proportion with this importance exponent."""
+
+
+class Starts(Protocol):
+    """A ring of initial states; state k is `row(k)`."""
+
+    def create(self, capacity: int) -> Any: ...
+
+    def row(self, number: int) -> list[float]: ...
+
+    def insert(self, ring: Any, number: int, begins: float) -> Any:
+        """Store state `number` where `begins` is 1; nothing happens where it is 0."""
+
+    def sample(self, ring: Any, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(states, masses)."""
+
+
 class Draw(NamedTuple):
     """One call of a random function: its name, the key's raw data, and what it returned."""
 
@@ -269,6 +320,14 @@ class Implementation:
     tabular: Callable[..., TabularAgent] | None = None
     continuous: Callable[..., ContinuousAgent] | None = None
     replay: Callable[[], ReplayBuffer] | None = None
+    store: Callable[[], Store] | None = None
+    starts: Callable[[], Starts] | None = None
+    per_priority: Callable[..., Any] | None = None
+    lap_priority: Callable[..., Any] | None = None
+    lap_gradient: Callable[..., Any] | None = None
+    pal_gradient: Callable[..., Any] | None = None
+    laber_select: Callable[..., Any] | None = None
+    laber_gradient: Callable[..., Any] | None = None
     learning_stream: Callable[..., LearningStream] | None = None
     divergences: tuple[str, ...] = DIVERGENCES
 

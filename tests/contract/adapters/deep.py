@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_divergences, deep_losses
+from contract.adapters import deep_beta, deep_divergences, deep_losses, deep_replay
 from contract.protocol import (
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
@@ -358,6 +358,7 @@ class ReplayDeep:
             number + 0.5,
             [number + 1.0, number + 1.25],
             float(number % 2),
+            float(number % 3 == 0),
         )
 
     @staticmethod
@@ -367,7 +368,9 @@ class ReplayDeep:
 
     def row(self, number: int) -> np.ndarray:
         """What `contents` and `gather` return for transition `number`."""
-        return np.concatenate([np.ravel(field) for field in self.fields(number)])
+        return np.concatenate(
+            [np.ravel(field) for field in self.fields(number)[:-1]]
+        )  # a batch does not say where episodes end
 
     def contents(self, buffer):
         size = int(buffer.size)
@@ -489,5 +492,13 @@ implementation = Implementation(
     tabular=functools.lru_cache(TabularDeep),
     continuous=functools.lru_cache(ContinuousDeep),
     replay=ReplayDeep,
+    store=deep_replay.StoreDeep,
+    starts=deep_replay.StartsDeep,
+    per_priority=deep_replay.per_priority,
+    lap_priority=deep_replay.lap_priority,
+    lap_gradient=deep_replay.lap_gradient,
+    pal_gradient=deep_replay.pal_gradient,
+    laber_select=deep_replay.laber_select,
+    laber_gradient=deep_replay.laber_gradient,
     learning_stream=learning_stream,
 )
