@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,7 @@ def published_weights(recipe, td_error, weight, mass, beta, rate, low, high, flo
 
 
 @_compiled()
-def published_noise(action, seed, std, clip):
-    key, settings = jax.random.key(seed), _settings(noise_std=std, noise_clip=clip)
-    return published.action_noise(key, action, settings), jax.random.normal(key, action.shape, action.dtype)
+def published_noise(action, noise, std, clip):
+    """The action with the given standard-normal noise in place of the generator's."""
+    with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: noise.astype(dtype).reshape(shape)):
+        return published.action_noise(jax.random.key(0), action, _settings(noise_std=std, noise_clip=clip))
