@@ -8,16 +8,10 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from contract.protocol import FERMI_DIRAC_CAP
+from contract.adapters import deep as adapter
 
-from deep import divergence as generators
 from deep import losses, penalty, published, types
 
-DIVERGENCES = {
-    "kl": generators.KL,
-    "js": generators.JENSEN_SHANNON,
-    "fermi-dirac": generators.fermi_dirac(FERMI_DIRAC_CAP),
-}
 VALUES = {"roer-published": published.value_objective, "js-note": published.note_value_objective}
 WEIGHTS = {"roer-published": published.weighting, "js-note": published.note_weighting}
 
@@ -57,7 +51,7 @@ def huber_gradient(q, target, weight, mass, width):
 def flow_gradient(
     divergence, value, next_value, initial_value, reward, terminated, discount, gamma, beta, cap, mass, initial_mass
 ):
-    objective, settings = losses.occupancy(DIVERGENCES[divergence]), _settings(discount=gamma, value_cap=cap)
+    objective, settings = losses.occupancy(adapter.DIVERGENCES[divergence]), _settings(discount=gamma, value_cap=cap)
 
     def loss(value, next_value, initial_value):
         unread = jnp.full_like(value, jnp.nan)  # the critic has no part in the flow
@@ -71,7 +65,7 @@ def flow_gradient(
 
 @_compiled(static=0)
 def flow_ratio(divergence, td_error, beta, cap):
-    return losses.capped_ratio(DIVERGENCES[divergence], td_error / beta, cap)
+    return losses.capped_ratio(adapter.DIVERGENCES[divergence], td_error / beta, cap)
 
 
 @_compiled()
