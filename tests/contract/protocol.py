@@ -45,7 +45,7 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
         the gradient penalty, and the derivative of critic loss + coefficient * penalty in the layers of both twins
     published_value(recipe, value, q, beta, cap, mass) -> (scalar, (B,))     a literal value loss, its derivative in v
     published_weights(recipe, td_error, weight, mass, beta, rate, low, high, floor) -> (B,)
-    published_noise(action, seed, std, clip) -> (noisy action, standard-normal noise)
+    published_noise(action (B, U), noise (B, U), std, clip) -> (B, U)        noised actions, from standard-normal noise
     per_priority(critic_error (2, B), exponent, offset) -> (B,)
     lap_priority(critic_error (2, B), exponent, width) -> (B,)
     lap_gradient(q (2, B), target, weight, mass, width) -> (2, B)            derivative of the loss that goes with LAP

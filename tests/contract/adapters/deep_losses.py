@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from contract.protocol import FERMI_DIRAC_CAP
+from contract.adapters import deep as adapter
 
-from deep import divergence as generators
 from deep import losses, penalty, published, types
 
-DIVERGENCES = {
-    "kl": generators.KL,
-    "js": generators.JENSEN_SHANNON,
-    "fermi-dirac": generators.fermi_dirac(FERMI_DIRAC_CAP),
-}
 VALUES = {"roer-published": published.value_objective, "js-note": published.note_value_objective}
 WEIGHTS = {"roer-published": published.weighting, "js-note": published.note_weighting}
 
@@ -56,7 +51,7 @@ def huber_gradient(q, target, weight, mass, width):
 def flow_gradient(
     divergence, value, next_value, initial_value, reward, terminated, discount, gamma, beta, cap, mass, initial_mass
 ):
-    objective, settings = losses.occupancy(DIVERGENCES[divergence]), _settings(discount=gamma, value_cap=cap)
+    objective, settings = losses.occupancy(adapter.DIVERGENCES[divergence]), _settings(discount=gamma, value_cap=cap)
 
     def loss(value, next_value, initial_value):
         unread = jnp.full_like(value, jnp.nan)  # the critic has no part in the flow
@@ -70,7 +65,7 @@ def flow_gradient(
 
 @_compiled(static=0)
 def flow_ratio(divergence, td_error, beta, cap):
-    return losses.capped_ratio(DIVERGENCES[divergence], td_error / beta, cap)
+    return losses.capped_ratio(adapter.DIVERGENCES[divergence], td_error / beta, cap)
 
 
 @_compiled()
@@ -110,6 +105,7 @@ def published_weights(recipe, td_error, weight, mass, beta, rate, low, high, flo
 
 
 @_compiled()
-def published_noise(action, seed, std, clip):
-    key, settings = jax.random.key(seed), _settings(noise_std=std, noise_clip=clip)
-    return published.action_noise(key, action, settings), jax.random.normal(key, action.shape, action.dtype)
+def published_noise(action, noise, std, clip):
+    """The action with the given standard-normal noise in place of the generator's."""
+    with mock.patch.object(jax.random, "normal", lambda key, shape, dtype: noise.astype(dtype).reshape(shape)):
+        return published.action_noise(jax.random.key(0), action, _settings(noise_std=std, noise_clip=clip))
