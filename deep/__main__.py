@@ -7,6 +7,7 @@ from deep.errors import DeepError
 
 COMMANDS = {
     "train": "train an agent, or several seeds in one program; --resume continues",
+    "sweep": "a grid of tasks, presets and seeds, by local processes or a Ray cluster",
     "evaluate": "play episodes with a run's last policy",
     "plot": "learning curves, one line for each preset; diagnostics of a run",
     "compare": "presets side by side: scores with intervals, profiles, probabilities of improvement",

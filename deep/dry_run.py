@@ -37,7 +37,6 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
     updates = (config.steps - warmup) * config.updates_per_step
     evaluations = math.ceil(config.steps / config.evaluate_every) + (config.pretrain_steps > 0)
     each = "" if len(configs) == 1 else f", for each of {len(configs)} seeds"
-    begins = [("data set", f"{data:,} transitions, then {config.pretrain_steps:,} updates before the first step")]
     lines = [
         ("environment", f"{environment.name}: observations {sizes[0]}, actions {sizes[1]} in [-1, 1]"),
         ("preset", config.preset),

@@ -9,25 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from deep import agent, build, interaction, seeds
+from deep import agent, build, interaction, seeds, watch
 from deep.config import Config
 from deep.environments import Environment
 from deep.interaction import Memory
 from deep.replay import Transition
-from deep.types import AgentState
+from deep.types import AgentState, Params, Settings
+from deep.watch import Record
 
 
 class Programs(NamedTuple):
     """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
 
-    State and memory are donated: updated in place, the buffer is never copied.
+    State, memory and record are donated: updated in place, the buffer is never copied.
     """
 
     create: Callable[..., AgentState]
     begin: Callable[..., Memory]
     insert: Callable[..., Memory]
-    interact: Callable[..., tuple[AgentState, Memory, Array, agent.Metrics]]
-    learn: Callable[..., tuple[AgentState, Memory, agent.Metrics]]
+    interact: Callable[..., tuple[AgentState, Memory, Record, Array, agent.Metrics]]
+    learn: Callable[..., tuple[AgentState, Memory, Record, agent.Metrics]]
     first_action: Callable[..., tuple[AgentState, Array]]
 
 
@@ -52,16 +53,21 @@ def programs(
     def insert(memory, row):
         return interaction.insert(plan, memory, *unpack(row))
 
-    def interact(state, memory, row, settings):
-        return interaction.interact(learner, plan, settings, state, memory, *unpack(row))
+    def seen(record, metrics, state):
+        return watch.watch(record, metrics, state.params._asdict(), state.step)
 
-    def learn(state, memory, settings, count):
+    def interact(state, memory, record, row, settings):
+        state, memory, action, metrics = interaction.interact(learner, plan, settings, state, memory, *unpack(row))
+        return state, memory, seen(record, metrics, state), action, metrics
+
+    def learn(state, memory, record, settings, count):
         def once(carry, _):
-            state, memory, metrics = interaction.learn(learner, plan, settings, *carry)
-            return (state, memory), metrics
+            state, memory, record = carry
+            state, memory, metrics = interaction.learn(learner, plan, settings, state, memory)
+            return (state, memory, seen(record, metrics, state)), metrics
 
-        (state, memory), history = jax.lax.scan(once, (state, memory), length=count)
-        return state, memory, jax.tree.map(lambda values: values[-1], history)
+        carry, history = jax.lax.scan(once, (state, memory, record), length=count)
+        return *carry, jax.tree.map(lambda values: values[-1], history)
 
     def first_action(state, observation):
         key, act_key = jax.random.split(state.key)
@@ -71,16 +77,26 @@ def programs(
         jax.jit(_on_lanes(create, lanes, 1)),
         jax.jit(_on_lanes(interaction.begin, lanes, 2), donate_argnums=0),
         jax.jit(_on_lanes(insert, lanes, 2), donate_argnums=0),
-        jax.jit(_on_lanes(interact, lanes, 3), donate_argnums=(0, 1)),
+        jax.jit(_on_lanes(interact, lanes, 4), donate_argnums=(0, 1, 2)),
         jax.jit(
-            lambda state, memory, settings, count: _on_lanes(functools.partial(learn, count=count), lanes, 2)(
-                state, memory, settings
+            lambda state, memory, record, settings, count: _on_lanes(functools.partial(learn, count=count), lanes, 3)(
+                state, memory, record, settings
             ),
-            static_argnums=3,
-            donate_argnums=(0, 1),
+            static_argnums=4,
+            donate_argnums=(0, 1, 2),
         ),
         jax.jit(_on_lanes(first_action, lanes, 2), donate_argnums=0),
     )
+
+
+@functools.lru_cache(maxsize=64)
+def watched(learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int) -> tuple[str, ...]:
+    """The names of what an update computes, in its order: what :mod:`deep.watch` looks at."""
+    settings = Settings(*[jnp.zeros(())] * len(Settings._fields))
+    state = jax.eval_shape(lambda key: agent.create(learner, key, observation_size, action_size), jax.random.key(0))
+    memory = jax.eval_shape(lambda: interaction.create(plan, 2, 1, observation_size, action_size))
+    *_, metrics = jax.eval_shape(functools.partial(interaction.learn, learner, plan), settings, state, memory)
+    return watch.names(metrics, Params._fields)
 
 
 def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds, weights
+from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds, watch, weights
 from deep.checkpoint import Checkpoint
 from deep.config import Config, to_json
 from deep.environments import Environment
@@ -74,6 +74,8 @@ class Session:
         self._sizes = (environment.observation_size, environment.action_size)
         self._plan = plan = build.plan_of(config)
         self._programs = programs.programs(self.learner, plan, *self._sizes, len(self.configs))
+        names = programs.watched(self.learner, plan, *self._sizes)
+        self._record = watch.clean(names, (len(self.configs),))
         self._warmups = np.stack(
             [one.actions.random(seeds.warmup(its.seed), its.warmup_steps) for its, one in self._lanes()]
         )
@@ -99,7 +101,9 @@ class Session:
 
     def pretrain(self, count: int) -> None:
         """``count`` updates of every lane on what the memory holds, in one dispatch; no environment moves."""
-        self.state, self.memory, self.metrics = self._programs.learn(self.state, self.memory, self.settings, count)
+        self.state, self.memory, self._record, self.metrics = self._programs.learn(
+            self.state, self.memory, self._record, self.settings, count
+        )
         self.pretrained += count
 
     def advance(self) -> list[Episode | None]:
@@ -109,15 +113,14 @@ class Session:
         """
         actions = np.asarray(self._actions, dtype=np.float32)
         if not np.isfinite(actions).all():
-            raise Diverged(
-                f"the policy's action is {actions.tolist()} at step {self.step + 1}: the parameters diverged"
-            )
+            first = watch.describe(self._record) or "the parameters diverged"
+            raise Diverged(f"the policy's action is {actions.tolist()} at step {self.step + 1}: {first}")
         self.step += 1
         moved = [self._move(index, action) for index, action in enumerate(actions)]
         rows = np.stack([row for row, _ in moved])
         if self.step > self.config.warmup_steps:
-            self.state, self.memory, self._actions, self.metrics = self._programs.interact(
-                self.state, self.memory, rows, self.settings
+            self.state, self.memory, self._record, self._actions, self.metrics = self._programs.interact(
+                self.state, self.memory, self._record, rows, self.settings
             )
         else:
             self.memory = self._programs.insert(self.memory, rows)
@@ -153,9 +156,13 @@ class Session:
         return np.stack([host.observation for host in self.hosts])
 
     def fetch_metrics(self) -> list[dict[str, float]]:
-        """The last update's metrics of every lane, and what its buffer's weights are; empty during the warm-up."""
+        """The last update's metrics of every lane, and what its buffer's weights are; empty during the warm-up.
+
+        Diverged names what was the first to be no finite number since the run began or was resumed.
+        """
         if not self.metrics:
             return [{}] * len(self.hosts)
+        self._check()
         fetched, seen = jax.device_get(self.metrics), []
         for index in range(len(self.hosts)):
             metrics = {name: float(value[index]) for name, value in fetched.items()}
@@ -166,8 +173,13 @@ class Session:
             seen.append(metrics)
         return seen
 
-    def save(self, folders: Sequence[Path], log_positions: Sequence[int]) -> None:
-        """Write a checkpoint of every lane; Diverged names the first bad array before anything is written."""
+    def _check(self) -> None:
+        if first := watch.describe(self._record):
+            raise Diverged(f"{first} (step {self.step})")
+
+    def save(self, folders: Sequence[Path], log_positions: Sequence[int], keep: int = checkpoint.KEPT) -> None:
+        """Write a checkpoint of every lane, the newest ``keep`` stay; Diverged before anything is written."""
+        self._check()
         actions = np.asarray(self._actions, dtype=np.float32)
         saved = []
         for index, (host, config) in enumerate(zip(self.hosts, self.configs, strict=True)):
@@ -194,7 +206,7 @@ class Session:
             }
             saved.append((arrays, record))
         for folder, (arrays, record) in zip(folders, saved, strict=True):
-            checkpoint.save(folder, self.step, arrays, record)
+            checkpoint.save(folder, self.step, arrays, record, keep)
 
     def restore(self, saved: Sequence[Checkpoint]) -> list[int]:
         """Take over a checkpoint's state for every lane; returns their positions in the logs.

@@ -10,9 +10,8 @@ import contextlib
 import dataclasses
 import functools
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,39 +23,20 @@ from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
 from deep.session import Session, lane
+from deep.stop import Stop
 
 NO_BOARDS = Boards()
 PRETRAIN_AT_ONCE = 1000  # updates in a dispatch, hence between two lines of the log and two checkpoints
 TICK = 16  # steps between two looks at the clock for the progress bar
 
 
-class Stop:
-    """Set by SIGTERM and Ctrl-C; the loop saves and leaves at the next step. A second Ctrl-C interrupts at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle the signals while inside; only a process's main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: object) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-
 def start(
-    configs: Sequence[Config], folders: Sequence[Path], *, unverified: bool = False, boards: Boards = NO_BOARDS
+    configs: Sequence[Config],
+    folders: Sequence[Path],
+    *,
+    unverified: bool = False,
+    boards: Boards = NO_BOARDS,
+    keep: int = checkpoint.KEPT,
 ) -> int:
     """Train from the beginning in new folders, one for each configuration; they may differ in their seeds alone.
 
@@ -77,11 +57,16 @@ def start(
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(runs.claimed(folder))
-        return _loop(session, folders, _logs(session, folders, boards, None))
+        return _loop(session, folders, _logs(session, folders, boards, None), keep)
 
 
 def resume(
-    folders: Sequence[Path], *, steps: int | None = None, unverified: bool = False, boards: Boards = NO_BOARDS
+    folders: Sequence[Path],
+    *,
+    steps: int | None = None,
+    unverified: bool = False,
+    boards: Boards = NO_BOARDS,
+    keep: int = checkpoint.KEPT,
 ) -> int:
     """Continue runs that were started together from their last common checkpoint, or from the beginning without one.
 
@@ -108,7 +93,7 @@ def resume(
             return 0
         for config, folder in zip(configs, folders, strict=True):
             runs.append(folder, config, runs.session(covered, session.step))
-        return _loop(session, folders, _logs(session, folders, boards, positions))
+        return _loop(session, folders, _logs(session, folders, boards, positions), keep)
 
 
 def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: Sequence[int] | None) -> list[log.Log]:
@@ -124,14 +109,14 @@ def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: 
     ]
 
 
-def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log]) -> int:
+def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], keep: int) -> int:
     config, stop = session.config, Stop()
     policy = greedy(session.learner)
     shown = log.display(config.steps, session.step)
     checkpoints = [folder / "checkpoints" for folder in folders]
 
     def save() -> None:
-        session.save(checkpoints, [written.position() for written in logs])
+        session.save(checkpoints, [written.position() for written in logs], keep)
 
     try:
         with stop.listening():

@@ -8,6 +8,7 @@ host reads it where it waits for the device anyway: with each line of the log an
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,11 +40,14 @@ ORDER = (
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Record:
-    """The first quantity that was not finite: its place in ``names``, its value, the update; ``index`` -1 for none."""
+    """The first quantity that was not finite: its place in ``names``, its value, the update; ``index`` -1 for none.
 
-    index: Int[Array, "*seeds"]
-    update: Int[Array, "*seeds"]
-    value: Float[Array, "*seeds"]
+    Scalars, or one for each seed. Typed ``Any`` because JAX also builds trees of other things than arrays.
+    """
+
+    index: Any
+    update: Any
+    value: Any
     names: tuple[str, ...] = field(metadata={"static": True})
 
 

@@ -6,13 +6,22 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import TypedDict
 
 import tyro
 
-from deep import presets, runs, train
+from deep import checkpoint, config_file, dry_run, environments, presets, runs, train
 from deep.boards import Boards
 from deep.config import Config
 from deep.errors import InvalidSetting
+
+
+class Options(TypedDict):
+    """What a start of runs is told besides their settings."""
+
+    unverified: bool
+    boards: Boards
+    keep: int
 
 
 def run(arguments: list[str]) -> int:
@@ -20,7 +29,13 @@ def run(arguments: list[str]) -> int:
     stored = _value_of(arguments, "--resume")
     folders = runs.members(Path(stored)) if stored else []
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    base = runs.settings(folders[0]) if stored else presets.preset(_value_of(arguments, "--preset") or "roer", named)
+    preset, file = _value_of(arguments, "--preset"), _value_of(arguments, "--config")
+    if stored:
+        base = runs.settings(folders[0])
+    elif file:
+        base = config_file.load(Path(file), preset, named)
+    else:
+        base = presets.preset(preset or "roer", named)
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Train(Config):
@@ -49,6 +64,14 @@ def run(arguments: list[str]) -> int:
         wandb: str | None = dataclasses.field(
             default=None, metadata={"help": "Also log to this project of Weights & Biases; extra: wandb."}
         )
+        config: Path | None = dataclasses.field(
+            default=None,
+            metadata={"help": "JSON file with settings to start from: the config.json of a run, or any part of one."},
+        )
+        keep: int = dataclasses.field(default=checkpoint.KEPT, metadata={"help": "Checkpoints kept, the newest ones."})
+        dry_run: bool = dataclasses.field(
+            default=False, metadata={"help": "Say what the run would be, with its sizes, and train nothing."}
+        )
         unverified: bool = dataclasses.field(
             default=False,
             metadata={"help": "Train even if no certificate covers this environment; recorded in config.json."},
@@ -62,7 +85,13 @@ def run(arguments: list[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     settings = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(Config)}
-    boards = Boards(parsed.tensorboard, parsed.wandb)
+    if parsed.keep < 1:
+        raise InvalidSetting(f"--keep: expected a whole number >= 1, saw {parsed.keep}")
+    options: Options = {
+        "unverified": parsed.unverified,
+        "boards": Boards(parsed.tensorboard, parsed.wandb),
+        "keep": parsed.keep,
+    }
     _keep_compiled_programs()
     if parsed.resume is None:
         config = Config(**settings)
@@ -72,13 +101,18 @@ def run(arguments: list[str]) -> int:
             configs = [dataclasses.replace(config, seed=seed) for seed in chosen]
             root = parsed.folder or runs.folder_of(config, seeds=parsed.seeds)
             places = [root / f"s{seed}" for seed in chosen]
-        return _exit_status(train.start(configs, places, unverified=parsed.unverified, boards=boards))
+        if parsed.dry_run:
+            environment = environments.make(config.environment)
+            print(dry_run.describe(configs, environment, places))
+            environment.close()
+            return 0
+        return _exit_status(train.start(configs, places, **options))
     changed = [name for name, value in settings.items() if name != "steps" and value != getattr(base, name)]
     if changed or parsed.folder or parsed.seeds:
         flag = f"--{changed[0].replace('_', '-')}" if changed else "--folder" if parsed.folder else "--seeds"
         raise InvalidSetting(f"{flag}: a resumed run keeps its own settings; only --steps may be given, to extend it")
     steps = parsed.steps if parsed.steps != base.steps else None
-    return _exit_status(train.resume(folders, steps=steps, unverified=parsed.unverified, boards=boards))
+    return _exit_status(train.resume(folders, steps=steps, **options))
 
 
 def seed_list(text: str) -> list[int]:

@@ -51,7 +51,8 @@ def test_help_explains_every_setting_with_its_default(run):
     for field in dataclasses.fields(Config):
         if field.name != "environment":
             assert f"--{field.name.replace('_', '-')}" in text, field.name
-    assert text.count("(default:") == len(dataclasses.fields(Config)) + 6  # seeds, folder, resume, boards, unverified
+    told = 9  # folder, resume and what else a start is told
+    assert text.count("(default:") == len(dataclasses.fields(Config)) + told
     assert "Polyak step of the target critic in (0, 1]" in text
     assert "(default: 16.0)" in text
 

@@ -253,7 +253,7 @@ def test_the_buffer_is_updated_in_place(row, tiny, lanes):
     configs = [tiny(steps=5000, buffer_size=slots, seed=seed) for seed in range(lanes)]
     run = Session(configs, [environments.make(config.environment) for config in configs])
     program = run._programs.interact.lower(
-        run.state, run.memory, np.zeros((lanes, 3 * 4 + 1 + 3), run._dtype), run.settings
+        run.state, run.memory, run._record, np.zeros((lanes, 3 * 4 + 1 + 3), run._dtype), run.settings
     ).compile()
     text = program.as_text()
     assert f"{slots}," in text, "the program was expected to name the buffer's shape"
