@@ -65,12 +65,14 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
     run = begin(config)
     lengths = [ended.length for _ in range(300) for ended in run.advance() if ended is not None]
     assert len(lengths) > 1
-    stored = checkpoint.arrays_of_replay(lane(run.replay, 0), "")
+    buffer = lane(run.replay, 0)
+    fields = ("observation", "action", "reward", "next_observation", "terminated")
+    stored = {name: np.asarray(getattr(buffer, name)) for name in fields}
     simulator, at, ends = environments.make(config.environment), 0, []
     for episode in range(len(lengths)):
         observation, over = simulator.reset(seeds.episode(config.seed, episode)), False
         while not over:
-            action = stored["/action"][at].astype(np.float32)
+            action = stored["action"][at].astype(np.float32)
             step = simulator.step(action)
             expected = {
                 "observation": observation,
@@ -79,8 +81,8 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
                 "terminated": step.terminated,
             }
             for name, value in expected.items():
-                same = np.array_equal(stored[f"/{name}"][at], np.asarray(value, stored[f"/{name}"].dtype))
-                row.exact("RB10", f"stored {name}", same, f"row {at}: {stored[f'/{name}'][at]}, simulated {value}")
+                same = np.array_equal(stored[name][at], np.asarray(value, stored[name].dtype))
+                row.exact("RB10", f"stored {name}", same, f"row {at}: {stored[name][at]}, simulated {value}")
             observation, over, at = step.observation, step.terminated or step.truncated, at + 1
         ends.append(at)
     row.exact("RB10", "episode lengths", np.diff([0, *ends]).tolist() == lengths, f"{ends} and {lengths}")
