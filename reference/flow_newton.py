@@ -42,6 +42,7 @@ _COOLING = 0.2  # the next temperature, as a share of this one
 _NEAR = 0.5  # squared Newton decrement below which a temperature is left: the next start is close enough
 _INSIDE = 0.99  # share of the way to a boundary that a step may go
 _DONE = 1e-22  # squared decrement, relative to one: the dual is then exact far below its rounding
+_RUNAWAY = 1e-9  # share of the terms of a sum above which its sign is not made of rounding
 _TINY = 1e-300
 
 
@@ -60,7 +61,7 @@ class Iterate(NamedTuple):
 def minimise_dual(flow: Flow, max_iterations: int) -> Iterate:
     """Follow the optimum from a temperature of the size of the rewards down to `flow.beta`.
 
-    `unbounded` reports a dual below every primal value: no occupancy keeps the cap of the generator.
+    `unbounded` reports values that no dual with a minimum has: no occupancy keeps the cap and the floor.
     """
     system = NormalEquations(flow)
     with np.errstate(all="ignore"):
@@ -75,9 +76,11 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     deviation = np.zeros(flow.initial.size)
     offset = _centred(flow, law, beta, 0.0, deviation)
     y = _arguments(flow, beta, offset, deviation)
-    ratio = np.clip(np.asarray(divergence.ratio(y)), max(_TINY, floor), cap * (1.0 - UNIT_ROUNDOFF))
+    implied = np.asarray(divergence.ratio(y))
+    ratio = np.clip(implied, max(_TINY, floor), cap * (1.0 - UNIT_ROUNDOFF))
     # At an end of the domain the secant has no slope, and where a whole state has none its value would have no step.
-    ratio = np.where(_curvature(flow, ratio, y) > 0.0, ratio, 0.5 * (ratio + 1.0))
+    # An argument just inside may round to the end: what counts is the implied ratio, where the secant takes its limit.
+    ratio = np.where(_curvature(flow, implied, y) > 0.0, ratio, 0.5 * (ratio + 1.0))
     best, decrement, iteration = math.inf, math.inf, 0
     finished = unbounded = False
     while iteration < max_iterations:
@@ -87,6 +90,9 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
         slope = _secant(flow, ratio, implied, y)
         tolerance = min(0.1, max(1e-7, 0.1 * math.sqrt(decrement)))
         step = system.solve(law * slope / beta, -gradient, tolerance)
+        if not np.isfinite(step).all():
+            slope = _moved(flow, law, slope, ratio, implied, y)
+            step = system.solve(law * slope / beta, -gradient, tolerance)
         change = flow.forward(step) / beta
         decrement = -float(gradient @ step) / beta
         if not np.isfinite(decrement):
@@ -98,7 +104,7 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
         room = _within(ratio, ratio_step, floor, cap)
         ratio = np.maximum(ratio + room * ratio_step, floor)
         y = _arguments(flow, beta, offset, deviation)
-        if cap < math.inf and _below_every_primal(flow, beta, offset, deviation, y):
+        if cap < math.inf and _unbounded(flow, offset, deviation):
             unbounded = True
             break
         if beta > flow.beta:
@@ -157,6 +163,19 @@ def _secant(flow: Flow, ratio: np.ndarray, implied: np.ndarray, y: np.ndarray) -
     limit = _curvature(flow, implied, y)
     usable = np.isfinite(secant) & (secant >= 0.0) & ~close
     return np.where(usable, secant, np.where(np.isfinite(limit), limit, 0.0))
+
+
+def _moved(
+    flow: Flow, law: np.ndarray, slope: np.ndarray, ratio: np.ndarray, implied: np.ndarray, y: np.ndarray
+) -> Float64[np.ndarray, " M"]:
+    """The slopes, in states without any from ratios halfway to one: secants that reach back into the domain.
+
+    Where all ratios of a state stand at an end the dual is linear in its value, and no system has a finite step.
+    """
+    still = (flow.outflow(law * slope) <= _TINY)[flow.owner]
+    halfway = 0.5 * (ratio + 1.0)
+    secant = (halfway - implied) / (np.asarray(flow.divergence.f_prime(halfway)) - y)
+    return np.where(still, secant, slope)
 
 
 def _curvature(flow: Flow, implied: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, " M"]:
@@ -227,14 +246,19 @@ def _centred(flow: Flow, law: np.ndarray, beta: float, offset: float, deviation:
     return offset + beta * 0.5 * (low + high) / (1.0 - flow.discount)
 
 
-def _below_every_primal(flow: Flow, beta: float, offset: float, deviation: np.ndarray, y: np.ndarray) -> bool:
-    """Whether this dual value is less than what any occupancy within the cap would have: then there is none."""
+def _unbounded(flow: Flow, offset: float, deviation: np.ndarray) -> bool:
+    """Whether V proves that no occupancy stays between floor and cap; where there is none, iterates run away along one.
+
+    An occupancy makes (1 - gamma) mu0 . V + d . BV zero: nothing within the bounds does if the largest value is below.
+    """
     divergence = flow.divergence
-    start = offset * float(flow.initial.sum()) + float(flow.initial @ deviation)
-    dual = start + beta * float(flow.law @ np.asarray(divergence.conjugate(y)))
-    price = max(float(divergence.f(divergence.smallest_ratio)), float(divergence.f(divergence.largest_ratio)))
-    scale = float(np.abs(flow.rewards).max()) + beta * price
-    return dual < float(flow.rewards.min()) - beta * price * float(flow.law.sum()) - 1e-9 * scale
+    common = flow.discount * (offset * flow.defects) - (1.0 - flow.discount) * offset
+    steps = common + flow.forward(deviation)
+    charges = flow.law * np.where(steps > 0.0, divergence.largest_ratio, divergence.smallest_ratio) * steps
+    starts = flow.initial * (offset + deviation)
+    size = float(np.abs(charges).sum() + np.abs(starts).sum())
+    rounding = 64.0 * UNIT_ROUNDOFF * divergence.largest_ratio * float(flow.law.sum()) * float(np.abs(deviation).max())
+    return float(charges.sum() + starts.sum()) < -(_RUNAWAY * size + rounding)
 
 
 def _projected(flow: Flow, system: NormalEquations, y: np.ndarray) -> Float64[np.ndarray, " M"]:

@@ -25,6 +25,7 @@ from reference.divergence import (
     Power,
     ReverseKL,
 )
+from reference.feasibility import InfeasibleFlow
 from reference.library import garnet, gridworld
 from reference.mdp import MDP
 from reference.occupancy import flow_residual, occupancy_measure
@@ -41,6 +42,16 @@ GENERATORS = (
     Mixture([(1.0, KL()), (0.5, ReverseKL())]),
 )
 ALL = (*GENERATORS[:-2], FermiDirac(8.0))
+FLAT = (
+    PearsonChi2(),
+    Power(2.0),
+    Capped(PearsonChi2(), 1.5),
+    Capped(PearsonChi2(), 4.0),
+    Capped(Power(0.5), 2.0),
+    Capped(KL(), 1.5),
+    Capped(ReverseKL(), 2.0),
+    Capped(Mixture([(1.0, PearsonChi2()), (0.5, KL())]), 1.5),
+)
 TEMPERATURES = (1e-2, 0.3, 1.0, 30.0)
 QUICK = (0.0, 0.5, 0.9, 0.99)
 
@@ -213,6 +224,50 @@ def test_states_may_start_at_both_ends(row):
     found = regularized_occupancy(mdp, np.full((2, 1), 0.5), 0.05, Capped(PearsonChi2(), 1.5))
     row("OCC-01", "both ends: value by hand", abs(found.dual - 0.5), *tolerances_flow.gap_floor(mdp, found))
     assert found.converged, found
+
+
+@pytest.mark.parametrize("divergence", [PearsonChi2(), Hellinger(), ReverseKL()], ids=lambda d: d.name)
+def test_states_may_start_within_rounding_of_an_end(row, divergence):
+    """An argument just below f'(cap) may have the cap for its ratio; the state that starts there moves (OCC-01)."""
+    capped = Capped(divergence, float(divergence.ratio(0.5)))  # half a range of rewards above the middle: the start
+    for seed in (0, 2, 5):
+        rewards = np.random.default_rng(seed).random((5, 1))
+        mdp = MDP(np.broadcast_to(np.eye(5)[:, None], (5, 1, 5)), rewards, 0.0)
+        found = regularized_occupancy(mdp, np.full((5, 1), 0.2), 0.1, capped)
+        own, reason = tolerances_flow.gap_floor(mdp, found)
+        row("OCC-01", "within rounding of an end: value by hand", abs(found.dual - rewards.mean()), own, reason)
+        assert found.converged, (seed, found)
+
+
+@pytest.mark.parametrize("divergence", FLAT, ids=repr)
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.9])
+def test_ratios_at_ends_of_their_domain(row, divergence, discount):
+    """Where a generator is flat beyond an end, five decades of beta converge, next to the smallest cap too (OCC-01)."""
+    rng = np.random.default_rng(0)
+    rewards = rng.integers(0, 3, (5, 2)).astype(np.float64)
+    mdp = MDP(garnet(5, 2, 3, seed=0).transitions, rewards, discount)
+    law = np.full((5, 2), 0.1) if divergence.largest_ratio < 4.0 else rng.dirichlet(np.ones(10)).reshape(5, 2)
+    for beta in (1e-3, 0.1, 1.0, 100.0):
+        found = regularized_occupancy(mdp, law, beta, divergence)
+        row("OCC-10", "gap at ends of the domain", found.gap, *tolerances_flow.gap_floor(mdp, found))
+        assert found.converged, (beta, found)
+
+
+def test_states_may_come_to_an_end_on_the_way(row):
+    """Next to the smallest cap all ratios of a state may stand at it for a step, which has a length all the same."""
+    mdp = garnet(2, 2, 2, seed=3, discount=0.0)
+    law = np.array([[1.0, 1.0], [2.0, 2.0]]) / 6.0
+    found = regularized_occupancy(mdp, law, 1e-3, Capped(PearsonChi2(), 1.5 * (1.0 + 1e-6)))  # C_min is 1.5
+    row("OCC-10", "gap next to the smallest cap", found.gap, *tolerances_flow.gap_floor(mdp, found))
+    assert found.converged, found
+
+
+def test_duals_without_a_minimum_are_found_where_no_price_is_finite():
+    """Where f(0) is infinite no primal value is too low; the values that run away prove that C_min is above."""
+    mdp = garnet(20, 3, 3, seed=5, discount=0.5)
+    law = np.random.default_rng(5).random((20, 3))
+    with pytest.raises(InfeasibleFlow, match="at least C_min"):
+        regularized_occupancy(mdp, law / law.sum(), 1e-3, Capped(ReverseKL(), 1.5))
 
 
 def test_status_tells_what_was_reached():
