@@ -37,16 +37,13 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
     updates = (config.steps - warmup) * config.updates_per_step
     evaluations = math.ceil(config.steps / config.evaluate_every) + (config.pretrain_steps > 0)
     each = "" if len(configs) == 1 else f", for each of {len(configs)} seeds"
+    begin = [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
     lines = [
         ("environment", f"{environment.name}: observations {sizes[0]}, actions {sizes[1]} in [-1, 1]"),
         ("preset", config.preset),
-        ("seed" if len(configs) == 1 else "seeds", ", ".join(str(each.seed) for each in configs)),
+        ("seed" if len(configs) == 1 else "seeds", ", ".join(str(one.seed) for one in configs)),
         *((name, f"{value}  (preset: {before})") for name, value, before in _changed(config)),
-        *(
-            [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
-            if data
-            else []
-        ),
+        *(begin if data else []),
         ("steps", f"{config.steps:,}: {warmup:,} of warm-up, then {updates:,} updates"),
         ("evaluations", f"{evaluations:,} of {config.evaluation_episodes} episodes"),
         *((f"{name} parameters", f"{_count(group):,}") for name, group in state.params._asdict().items()),

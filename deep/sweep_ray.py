@@ -8,7 +8,9 @@ cluster sees under the same path. A worker process trains one run and ends, so n
 import contextlib
 import os
 import signal
+import socket
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,6 +20,7 @@ from deep.errors import InvalidSetting
 from deep.sweep import Unit
 from deep.worker import Ended
 
+PATIENCE = 10.0  # seconds for a cluster's machine to answer
 PASSED_ON = ("JAX_", "XLA_", "ROER_", "MUJOCO_")  # what decides how a run computes
 
 
@@ -40,8 +43,12 @@ class Cluster:
         quiet["runtime_env"] = {"env_vars": variables | worker.share(threads, 1 if gpus >= 1 else slots)}
         try:
             if address is None:
-                ray.init(address="local", num_cpus=slots * threads, include_dashboard=False, **quiet)
+                with warnings.catch_warnings():
+                    # JAX warns of any fork; those by which Ray starts its processes are followed by exec at once.
+                    warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                    ray.init(address="local", num_cpus=slots * threads, include_dashboard=False, **quiet)
             else:
+                _knock(address)
                 ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises whatever its layers do, bare Exception among it
             where = (
@@ -82,6 +89,13 @@ class Cluster:
             return Ended(1, str(error).strip().splitlines()[-1])
         except errors.RayError as error:
             return Ended(None, f"{type(error).__name__}: {_first_sentence(error)}")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT; Ray itself tries for more than ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
 def _first_sentence(error: Exception) -> str:

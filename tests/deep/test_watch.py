@@ -44,9 +44,8 @@ def setting():
         buffer = replay.create(5, *SIZES)
         for number in range(4):
             place = jnp.arange(2.0) + number
-            buffer = replay.insert(
-                buffer, replay.Transition(place, jnp.full(1, 0.3), 1.0 * number, place + 1, 0.0, 0.0)
-            )
+            step = replay.Transition(place, jnp.full(1, 0.3), 1.0 * number, place + 1, 0.0, 0.0)
+            buffer = replay.insert(buffer, step)
         settings = build.settings_of(config, SIZES[1])
         batch = replay.gather(buffer, jnp.arange(3), settings.discount)
         update = functools.partial(agent.update, learner)
