@@ -16,12 +16,11 @@ from deep.commands import sweep as command
 from deep.errors import InvalidSetting
 from deep.presets import preset
 
-pytest.importorskip("ray", reason="the cell with the extra `ray` runs this")
 pytestmark = [
     pytest.mark.extras,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("default"),
-]  # warnings of Ray's own are not ours to mend
+    pytest.mark.filterwarnings("default"),  # warnings of Ray's own are not ours to mend
+]
 
 
 @pytest.fixture(autouse=True)
