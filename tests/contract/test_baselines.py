@@ -110,6 +110,12 @@ def test_laber_frequencies(empty, offered, row):
     law = priorities / priorities.sum() if priorities.any() else np.full(B, 1 / B)
     draws = 2**16
     positions, _ = drawn(offered("laber_select"), priorities, 5, draws)
+    row.exact(
+        "LAB-01",
+        "LaBER's positions lie in the batch",
+        bool(positions.min() >= 0 and positions.max() < B),
+        f"{B} rows, saw positions {positions.min()} .. {positions.max()}",
+    )
     middle, half, reason = bounds.counts(draws, law, bounds.cumulated(B, EPS), B)
     counts = np.bincount(positions, minlength=B)
     row("LAB-01", "frequencies of LaBER's positions", np.abs(counts - middle), half, reason)

@@ -147,7 +147,9 @@ def laber_gradient(q, target, seed):
     """Derivative of the sub-sampled loss in the large batch's values, priorities taken from the same values."""
 
     def loss(q):
-        positions, factor = baselines.laber_select(jax.random.key(seed), baselines.error_size(q - target), q.shape[1])
+        positions, factor = baselines.laber_select(
+            jax.random.key(seed), jnp.max(jnp.abs(q - target), axis=0), q.shape[1]
+        )
         mass = jnp.full(q.shape[1], 1.0 / q.shape[1], q.dtype)
         return losses.critic_loss(q[:, positions], target[positions], factor, mass), (positions, factor)
 
