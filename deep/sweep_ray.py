@@ -6,6 +6,7 @@ cluster sees under the same path. A worker process trains one run and ends, so n
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -33,7 +34,7 @@ class Cluster:
     def __init__(self, slots: int, threads: int, gpus: float = 0.0, address: str | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when a cluster is started
         try:
-            import ray
+            ray: Any = importlib.import_module("ray")
         except ModuleNotFoundError as error:
             raise InvalidSetting('--engine ray: Ray is not installed here: pip install "roer[ray]"') from error
         self.slots, self._ray = slots, ray
