@@ -29,7 +29,8 @@ def temporary_bytes(lanes: int, proportional: bool) -> int:
     settings = types.Settings(*(jnp.asarray(x) for x in (0.99, 0.005, 4.0, 0.01, -2.0, 7.0)))
     state = jax.eval_shape(lambda: agent.create(learner, jax.random.key(0), 3, 2))
     stored = jax.eval_shape(lambda: replay.create(SLOTS, 3, 2, proportional))
-    arguments = (state, stored, jax.eval_shape(lambda: transition(0)), jax.eval_shape(lambda: jnp.zeros(3)))
+    memory = interaction.Memory(stored, None)
+    arguments = (state, memory, jax.eval_shape(lambda: transition(0)), jax.eval_shape(lambda: jnp.zeros(3)))
     if lanes > 1:
         step = jax.vmap(step, (None, 0, 0, 0, 0))
         arguments = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape), leaf.dtype), arguments)

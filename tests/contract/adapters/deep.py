@@ -347,8 +347,7 @@ class ReplayDeep:
 
     def insert(self, buffer, number: int):
         fields = self.fields(number)
-        numbers = [jnp.asarray(field, float) for field in fields]
-        return self._insert(buffer, replay.Transition(*numbers, ended=numbers[-1]))
+        return self._insert(buffer, replay.Transition(*(jnp.asarray(field, float) for field in fields)))
 
     @staticmethod
     def fields(number: int) -> tuple[Any, ...]:
@@ -368,9 +367,8 @@ class ReplayDeep:
 
     def row(self, number: int) -> np.ndarray:
         """What `contents` and `gather` return for transition `number`."""
-        return np.concatenate(
-            [np.ravel(field) for field in self.fields(number)[:-1]]
-        )  # a batch does not say where episodes end
+        # a batch does not say where episodes end
+        return np.concatenate([np.ravel(field) for field in self.fields(number)[:-1]])
 
     def contents(self, buffer):
         size = int(buffer.size)
