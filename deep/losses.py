@@ -96,15 +96,6 @@ def capped_conjugate(divergence: Divergence, z: Float[Array, " B"], cap: Scalar)
     return divergence.conjugate(jnp.minimum(z, cap)) + divergence.ratio(jnp.asarray(cap, z.dtype)) * above
 
 
-def capped_ratio(divergence: Divergence, z: Float[Array, " B"], cap: Scalar) -> Float[Array, " B"]:
-    """(f*)'(min(z, cap)), the slope of ``capped_conjugate``: the ratio that the occupancy objective means (OCC-01).
-
-    At the optimum of ``occupancy`` it is d*/d_D at z = delta / beta. V is the multiplier, so none is subtracted, and
-    the mean is one only there, less what terminations absorb.
-    """
-    return divergence.ratio(jnp.minimum(z, cap))
-
-
 def value_loss(
     value: Float[Array, " B"],
     q: Float[Array, " B"],

@@ -96,23 +96,13 @@ def weighting(
     its ``min_clip``. Deviations: PRI-01, PRI-03, PRI-04.
     """
     ratio = jnp.clip(jnp.exp(evidence.td_error / beta), settings.ratio_min, settings.ratio_max)
-    new = replicator(evidence.weight, ratio, settings.weight_rate, evidence.mass)
+    new = weights.replicator(evidence.weight, ratio, settings.weight_rate, evidence.mass)
     return jnp.maximum(new, settings.weight_floor), {
         "weights/ratio_max": jnp.max(ratio),
         "weights/ratio_ess": weights.effective_sample_size(ratio, evidence.mass),
         "weights/at_floor": _share(new <= settings.weight_floor, evidence.mass),
         "weights/at_cap": _share(ratio >= settings.ratio_max, evidence.mass),
     }
-
-
-def replicator(
-    weight: Float[Array, " B"], ratio: Float[Array, " B"], rate: Scalar, mass: Float[Array, " B"]
-) -> Float[Array, " B"]:
-    """w ((1 - rate) + rate u / mean(w u)): the mean goes to one, the mass to the largest ratio alone (PRI-01, PRI-03).
-
-    ``weights.additive`` is the recursion that converges to the ratio.
-    """
-    return weight * ((1.0 - rate) + rate * ratio / _mean(weight * ratio, mass))
 
 
 def action_noise(key: Key[Array, ""], action: Float[Array, "B U"], settings: Settings) -> Float[Array, "B U"]:

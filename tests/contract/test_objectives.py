@@ -173,30 +173,27 @@ class Flow:
         rows[np.arange(ROWS), self.s] -= 1.0
         rows, mass = rows[:, : self.n], self.batch.mass.astype(np.float64)
         top = min(self.cap, self.generator.edge)
-        values, stalled = np.zeros(STATES, DTYPE), 0
+        values, stalled, lent = np.zeros(STATES, DTYPE), 0, 2.0**-4
         slope = self.gradient(values)
         best, least = values, float(np.abs(slope).sum())
-        for _ in range(100):
+        while stalled < 12:
             y = self.arguments(values.astype(np.float64))
-            # Rows on which the objective is linear have no curvature, and far from the solution one is lent to them.
-            far = 2.0**-4 if least > np.sqrt(EPS) else 0.0
+            # Rows on which the objective is linear have no curvature. Some is lent to them, less after each full step.
             curvature = np.where(y < top, self.generator.curvature(np.minimum(y, top)), 0.0)
-            curvature = np.where(curvature > 0.0, curvature, far)
-            hessian = rows.T @ ((mass * curvature / self.beta)[:, None] * rows)
+            hessian = rows.T @ ((mass * np.where(curvature > 0.0, curvature, lent) / self.beta)[:, None] * rows)
             step = -np.linalg.lstsq(hessian, slope, rcond=None)[0]
-            step = step / max(np.abs(rows[self.held] @ step).max() / self.beta, 1.0)
+            moves = np.abs(rows @ step) / self.beta / (1.0 + 0.5 * np.abs(y))
+            step = step / max(moves[self.held].max(), 1.0)
             forward = float(slope @ step)
-            for _ in range(12):
-                ahead = values + np.concatenate([step, np.zeros(STATES - self.n)]).astype(DTYPE)
+            for halved in range(12):
+                ahead = values + np.concatenate([0.5**halved * step, np.zeros(STATES - self.n)]).astype(DTYPE)
                 slope = self.gradient(ahead)
-                if slope @ step <= -0.5 * forward or far == 0.0:
+                if slope @ step <= -0.5 * forward:
                     break
-                step, forward = 0.5 * step, 0.5 * forward
+            lent = min(2.0 * lent, 2.0**-4) if halved else lent / 8.0
             values, size = ahead, float(np.abs(slope).sum())
-            stalled = 0 if size < least else stalled + 1
+            stalled = 0 if size < 0.75 * least else stalled + 1
             best, least = (values, size) if size < least else (best, least)
-            if stalled > 4 and far == 0.0:
-                break
         return best
 
     def distance(self, values: np.ndarray, slope: np.ndarray) -> tuple[float, bool]:

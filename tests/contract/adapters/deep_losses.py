@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from contract.adapters import deep as adapter
 
-from deep import losses, penalty, published, types
+from deep import losses, penalty, published, types, weights
 
 VALUES = {"roer-published": published.value_objective, "js-note": published.note_value_objective}
 WEIGHTS = {"roer-published": published.weighting, "js-note": published.note_weighting}
@@ -65,7 +65,7 @@ def flow_gradient(
 
 @_compiled(static=0)
 def flow_ratio(divergence, td_error, beta, cap):
-    return losses.capped_ratio(adapter.DIVERGENCES[divergence], td_error / beta, cap)
+    return weights.occupancy_ratio(adapter.DIVERGENCES[divergence], td_error / beta, cap)
 
 
 @_compiled()
