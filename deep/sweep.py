@@ -32,12 +32,15 @@ State = Literal["waiting", "running", "complete", "failed", "stopped"]
 
 
 class Unit(NamedTuple):
-    """One run of the grid: its settings, its folder, its log file and the words of ``python -m deep`` that begin it."""
+    """One run of the grid: settings, folder, log file, the words of ``python -m deep`` that begin it, and those of them
+    that are said again when it is continued.
+    """
 
     config: Config
     folder: Path
     log: Path
     words: tuple[str, ...]
+    options: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -99,9 +102,12 @@ class Entry:
         return checkpoint.reached(self.unit.folder / "checkpoints")
 
 
-def plan(folder: Path, configs: Sequence[Config], words: Callable[[Config], Sequence[str]]) -> list[Unit]:
+def plan(
+    folder: Path, configs: Sequence[Config], words: Callable[[Config], Sequence[str]], options: Sequence[str] = ()
+) -> list[Unit]:
     """The units of a grid below ``folder``, each checked against the run that may lie there.
 
+    ``words`` are the settings of a run as `train` takes them, ``options`` what every process is told beside them.
     InvalidRun when a folder holds a run with other settings (a smaller number of steps among them) or no run at all.
     """
     units: dict[str, Unit] = {}
@@ -116,7 +122,8 @@ def plan(folder: Path, configs: Sequence[Config], words: Callable[[Config], Sequ
             config,
             place,
             folder / "logs" / f"{place.name}.log",
-            ("train", config.environment, *words(config), "--folder", str(place)),
+            ("train", config.environment, *words(config), *options, "--folder", str(place)),
+            tuple(options),
         )
     for unit in units.values():
         if unit.folder.exists():
@@ -131,7 +138,7 @@ def begin_or_continue(unit: Unit) -> tuple[str, ...]:
     words = ("train", "--resume", str(unit.folder))
     if runs.settings(unit.folder).steps != unit.config.steps:
         words += ("--steps", str(unit.config.steps))
-    return words + (("--unverified",) if "--unverified" in unit.words else ())
+    return words + unit.options
 
 
 def complete(unit: Unit) -> bool:

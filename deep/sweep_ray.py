@@ -44,17 +44,12 @@ class Cluster:
         quiet["runtime_env"] = {"env_vars": variables | worker.share(threads, 1 if gpus >= 1 else slots)}
         try:
             if address is None:
-                with warnings.catch_warnings():
-                    # JAX warns of any fork; those by which Ray starts its processes are followed by exec at once.
-                    warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-                    ray.init(address="local", num_cpus=slots * threads, include_dashboard=False, **quiet)
+                _start_here(ray, slots * threads, quiet)
             else:
                 _knock(address)
                 ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises whatever its layers do, bare Exception among it
-            where = (
-                f"--address: no Ray cluster answers at {address}" if address else "no Ray cluster can be started here"
-            )
+            where = f"no Ray cluster answers at {address}" if address else "no Ray cluster can be started here"
             raise InvalidSetting(f"--engine ray: {where}: {_first_sentence(error)}") from error
         # One call to a process, and no retry by Ray itself: a new attempt must be another command, --resume.
         options: dict[str, Any] = {"num_cpus": threads, "num_gpus": gpus, "max_calls": 1, "max_retries": 0}
@@ -90,6 +85,21 @@ class Cluster:
             return Ended(1, str(error).strip().splitlines()[-1])
         except errors.RayError as error:
             return Ended(None, f"{type(error).__name__}: {_first_sentence(error)}")
+
+
+def _start_here(ray: Any, processors: int, options: dict[str, Any]) -> None:
+    """A cluster of this machine. Ray gives its processes 30 s to come up, which a busy machine may not."""
+    for last in (False, False, True):
+        try:
+            with warnings.catch_warnings():
+                # JAX warns of any fork; those by which Ray starts its processes are followed by exec at once.
+                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                ray.init(address="local", num_cpus=processors, include_dashboard=False, **options)
+            return
+        except Exception:
+            ray.shutdown()
+            if last:
+                raise
 
 
 def _knock(address: str) -> None:

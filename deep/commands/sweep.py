@@ -45,6 +45,12 @@ def run(arguments: list[str]) -> int:
         """Of a running Ray cluster; none starts one on this machine."""
         gpus: float = 0.0
         """With --engine ray: accelerators of each run; 0.25 lets four runs share one."""
+        keep: int | None = None
+        """Checkpoints kept of each run, the newest ones; none means as many as `train` keeps."""
+        tensorboard: bool = False
+        """Also write TensorBoard events, to each run folder."""
+        wandb: str | None = None
+        """Also log to this project of Weights & Biases; extra: wandb."""
         unverified: bool = False
         """Train even if no certificate covers this environment; recorded in each config.json."""
 
@@ -67,11 +73,10 @@ def run(arguments: list[str]) -> int:
     ]
 
     def words(config: Config) -> list[str]:
-        unverified = ["--unverified"] if parsed.unverified else []
-        return ["--preset", config.preset, "--seed", str(config.seed), *settings, *unverified]
+        return ["--preset", config.preset, "--seed", str(config.seed), *settings]
 
     folder = parsed.folder.resolve()
-    units = sweep.plan(folder, configs, words)
+    units = sweep.plan(folder, configs, words, _options(parsed))
     for task in dict.fromkeys(parsed.tasks):
         environments.make(task).close()  # a name misspelt is said now, not by the last run of the grid
     if not parsed.unverified:
@@ -103,6 +108,7 @@ def _check(parsed, settings: list[str]) -> None:
         ("--jobs", parsed.jobs, "a whole number >= 1", parsed.jobs is None or parsed.jobs >= 1),
         ("--threads", parsed.threads, "a whole number >= 1", parsed.threads is None or parsed.threads >= 1),
         ("--retries", parsed.retries, "a whole number >= 0", parsed.retries >= 0),
+        ("--keep", parsed.keep, "a whole number >= 1", parsed.keep is None or parsed.keep >= 1),
         ("--gpus", parsed.gpus, "a number >= 0", parsed.gpus >= 0),
     ):
         if not holds:
@@ -115,6 +121,14 @@ def _check(parsed, settings: list[str]) -> None:
             raise InvalidSetting(f"{flag}: the grid decides it: give --tasks, --presets, --seeds and --folder")
 
 
+def _options(parsed) -> list[str]:
+    """What every process is told, those that continue a run among them."""
+    words = ["--keep", str(parsed.keep)] if parsed.keep is not None else []
+    words += ["--tensorboard"] if parsed.tensorboard else []
+    words += ["--wandb", parsed.wandb] if parsed.wandb is not None else []
+    return words + (["--unverified"] if parsed.unverified else [])
+
+
 def _config(task: str, preset: str, seed: int, settings: list[str]):
     """The settings of one run, as `train` will read them."""
     import tyro
@@ -122,22 +136,13 @@ def _config(task: str, preset: str, seed: int, settings: list[str]):
     from deep import presets
     from deep.config import Config
 
-    @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Run(Config):
-        """What `train` takes beside its settings and may be said of many runs."""
-
-        tensorboard: bool = False
-        wandb: str | None = None
-
-    base = dataclasses.replace(presets.preset(preset, task), seed=seed)
-    parsed = tyro.cli(
-        Run,
+    return tyro.cli(
+        Config,
         prog="python -m deep sweep",
         args=settings,
-        default=Run(**dataclasses.asdict(base)),
+        default=dataclasses.replace(presets.preset(preset, task), seed=seed),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    return Config(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(Config)})
 
 
 def _require_certificate() -> None:

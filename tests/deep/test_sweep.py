@@ -29,7 +29,7 @@ KILLED = Ended(-signal.SIGKILL, "")
 
 def test_seeds_may_be_words_or_ranges(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(sweep, "plan", lambda folder, configs, words: seen.extend(configs) or pytest.fail("enough"))
+    monkeypatch.setattr(sweep, "plan", lambda folder, configs, *_: seen.extend(configs) or pytest.fail("enough"))
     with pytest.raises(pytest.fail.Exception, match="enough"):
         command.run(["--tasks", "InvertedPendulum-v5", "--seeds", "0-2", "7", "--folder", str(tmp_path / "s")])
     assert [config.seed for config in seen] == [0, 1, 2, 7]
@@ -80,7 +80,7 @@ class Heard(sweep_show.Lines):
 
 def units(folder, seeds=range(3), **changes):
     configs = [Config(**SHORT | changes | {"seed": seed}) for seed in seeds]
-    return sweep.plan(folder, configs, lambda config: ["--seed", str(config.seed), "--unverified"])
+    return sweep.plan(folder, configs, lambda config: ["--seed", str(config.seed)], ["--keep", "3", "--unverified"])
 
 
 def states(entries):
@@ -94,7 +94,7 @@ def test_a_lost_run_is_continued_from_its_checkpoint(tmp_path):
     assert (states(entries), stopped_by) == (["complete"] * 3, 0)
     folder = str(grid[1].folder)
     again = [words for words in engine.words if folder in words]
-    assert again == [grid[1].words, *[("train", "--resume", folder, "--unverified")] * 2]
+    assert again == [grid[1].words, *[("train", "--resume", folder, "--keep", "3", "--unverified")] * 2]
     said = "\n".join(heard.lines)
     assert "s1 lost (killed by SIGKILL): continuing at step 250, retry 1 of 3" in said
     assert "s1 lost (NodeDiedError): continuing at step 500, retry 2 of 3" in said
@@ -150,7 +150,7 @@ def test_a_run_in_use_is_waited_for(tmp_path):
 def test_more_steps_extend_a_sweep_and_other_settings_are_refused(tmp_path):
     sweep.train(units(tmp_path), Scripted(), 0, Heard(), tmp_path / "summary.json")
     longer = units(tmp_path, steps=1200)
-    assert sweep.begin_or_continue(longer[0])[-3:] == ("--steps", "1200", "--unverified")
+    assert sweep.begin_or_continue(longer[0])[-5:] == ("--steps", "1200", "--keep", "3", "--unverified")
     with pytest.raises(InvalidRun, match=r"s0 holds a run with other settings \(steps 900 -> 800\)"):
         units(tmp_path, steps=800)
     with pytest.raises(InvalidRun, match=r"s0 holds a run with other settings \(tau 0.005 -> 0.1, beta 16.0 -> 2.0\)"):
@@ -168,6 +168,7 @@ def test_more_steps_extend_a_sweep_and_other_settings_are_refused(tmp_path):
         (["--seed", "3"], "--seed: the grid decides it"),
         (["--preset=sac"], "--preset: the grid decides it"),
         (["--jobs", "0"], "--jobs: expected a whole number >= 1, saw 0"),
+        (["--keep", "0"], "--keep: expected a whole number >= 1, saw 0"),
         (["--retries", "-1"], "--retries: expected a whole number >= 0, saw -1"),
         (["--address", "auto"], "--address is for --engine ray"),
         (["--presets", "reor"], "expected one of .*, saw 'reor'"),
