@@ -12,6 +12,8 @@ from scipy import sparse
 
 from reference.rounding import admissible_defect, sum_minus_one
 
+_BLOCK = 1 << 16  # entries that are looked at at once, so that what is looked at needs no second copy
+
 
 class InvalidMDP(ValueError):
     """The data do not describe a finite discounted MDP; the message says what, where and what to do."""
@@ -155,16 +157,22 @@ def check_initial(initial: np.ndarray, n_states: int) -> None:
 
 def check_entries(matrix: np.ndarray | sparse.csr_array, n_actions: int) -> None:
     """Every transition probability is a finite number >= 0."""
-    coo = sparse.coo_array(matrix)
-    found = np.flatnonzero(~(np.isfinite(coo.data) & (coo.data >= 0.0)))
-    if not found.size:
-        return
-    bad = found[0]
-    (state, action), target = divmod(int(coo.row[bad]), n_actions), int(coo.col[bad])
-    raise InvalidMDP(
-        f"the transition probability from state {state} under action {action} to state {target} is {coo.data[bad]}: "
-        "expected a finite number >= 0."
-    )
+    entries = matrix.ravel() if isinstance(matrix, np.ndarray) else matrix.data
+    for first in range(0, len(entries), _BLOCK):
+        block = entries[first : first + _BLOCK]
+        found = np.flatnonzero(~(np.isfinite(block) & (block >= 0.0)))
+        if not found.size:
+            continue
+        bad = first + int(found[0])
+        if isinstance(matrix, np.ndarray):
+            row, target = divmod(bad, matrix.shape[1])
+        else:
+            row, target = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1, int(matrix.indices[bad])
+        state, action = divmod(row, n_actions)
+        raise InvalidMDP(
+            f"the transition probability from state {state} under action {action} to state {target} is {entries[bad]}: "
+            "expected a finite number >= 0."
+        )
 
 
 def check_rows(defects: Float64[np.ndarray, "S A"], n_states: int) -> None:
