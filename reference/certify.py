@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from reference.kernels import kernels, row_maxima
-from reference.mdp import MDP
+from reference.kernels import kernels, row_maxima, row_sums
+from reference.mdp import MDP, RowSums
 from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
 
 # NumPy's own test suite holds float64 exp and log to 1 ulp; 4 are charged, for other builds and C libraries. One ulp is
@@ -79,30 +79,36 @@ def join(
     return values, bounds.widened(float(np.abs(lost).max())).error
 
 
-def lookahead(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float) -> Float64[np.ndarray, "S A"]:
-    """`q_v - offset` for `v = offset + deviation`, with `-inf` at unavailable pairs."""
-    look = kernels(mdp.matrix).lookahead
-    local = look(mdp.matrix, deviation, mdp.rewards, mdp.defects, mdp.discount, offset)
+def lookahead(
+    mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float, sums: RowSums | None = None
+) -> Float64[np.ndarray, "S A"]:
+    """`q_v - offset` for `v = offset + deviation`, with `-inf` at unavailable pairs; exact row sums if not given."""
+    look, defects = kernels(mdp.matrix).lookahead, mdp.defects if sums is None else sums.defects
+    local = look(mdp.matrix, deviation, mdp.rewards, defects, mdp.discount, offset)
     if not mdp.all_available:
         local[~mdp.available] = -np.inf
     return local
 
 
-def lookahead_radius(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float) -> float:
+def lookahead_radius(
+    mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float, sums: RowSums | None = None
+) -> float:
     """How far every entry of `lookahead` may be from exact.
 
-    Term by term: `gamma_n` for the dot product; 3 roundings for `(1 - gamma) c`; 4 for `gamma c delta` (the stored
-    defect carries one) and `n**2 u**2` for its summation; 1 for each product and sum that follows.
+    Term by term: `gamma_n` for the dot product; 3 roundings for `(1 - gamma) c` and its difference from `r`; 2 for
+    `gamma c delta`, and what the stored defect itself lacks (`RowSums.blur`); 1 for each product and sum that follows.
+    One more is charged for the two terms of `c`.
     """
+    sums = mdp.row_sums if sums is None else sums
     discount, n = mdp.discount, mdp.row_entries
-    defect = mdp.largest_defect
+    defect = sums.largest + sums.blur
     reward = mdp.largest_reward
     constant = (1.0 - discount) * abs(offset)
     shift = discount * abs(offset) * defect
     product = discount * (1.0 + defect) * float(np.abs(deviation).max())
     radius = gamma_n(n) * product
-    radius += UNIT_ROUNDOFF * (2.0 * reward + 5.0 * constant + 6.0 * shift + 3.0 * product)
-    radius += discount * abs(offset) * (n * UNIT_ROUNDOFF) ** 2
+    radius += UNIT_ROUNDOFF * (2.0 * reward + 5.0 * constant + 5.0 * shift + 3.0 * product)
+    radius += discount * abs(offset) * sums.blur
     return _OUTWARD * radius + (n + 8) * _SMALLEST
 
 
@@ -115,12 +121,46 @@ def optimality_bounds(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: fl
 
 
 def optimality(
-    mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float
+    mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float, sums: RowSums | None = None
 ) -> tuple[Bounds, Float64[np.ndarray, "S A"]]:
-    """`optimality_bounds`, and the `q_v - offset` that they rest on: one pass over the model gives both."""
-    local = lookahead(mdp, deviation, offset)
-    radius = lookahead_radius(mdp, deviation, offset)
-    return enclosure(mdp, row_maxima(local), deviation, radius), local
+    """`optimality_bounds`, and the `q_v - offset` that they rest on: one pass over the model gives both.
+
+    From quick row sums the bounds are nearly as sharp: those of the actions that may be the best are made exact.
+    """
+    sums = mdp.row_sums if sums is None else sums
+    local = lookahead(mdp, deviation, offset, sums)
+    radius = lookahead_radius(mdp, deviation, offset, sums)
+    if not sums.exact:
+        radius = _sharpen(mdp, local, radius, deviation, offset, sums)
+    return enclosure(mdp, row_maxima(local), deviation, radius, sums), local
+
+
+def _sharpen(
+    mdp: MDP,
+    local: Float64[np.ndarray, "S A"],
+    radius: float,
+    deviation: Float64[np.ndarray, " S"],
+    offset: float,
+    sums: RowSums,
+) -> float:
+    """Take the exact row sums of every pair of `local` that may be a maximum of its state; their new radius.
+
+    With `radius = R` before and `R'` after: pairs below the maximum by more than `4 R`, where `R / 2` is for rounding
+    that difference, are exactly below it. And since `R' <= 2 R` (less than `R`, and one rounding of `local`, at most
+    `R / 2`), none of them is a maximum of the new `local` either.
+    """
+    least = row_maxima(local) - 4.0 * radius
+    pairs = np.flatnonzero((local >= least[:, None]).ravel())
+    exact = row_sums(np.asarray(mdp.matrix), pairs)  # only dense transitions have quick sums
+    seen = sums.defects.ravel()[pairs]
+    local.ravel()[pairs] += mdp.discount * (offset * (exact - seen))
+    # Exact sums lack what they always lack; three roundings of the correction, which is at most twice the blur, add to
+    # it; and one of the sum.
+    blur = gamma_n(2) * (sums.largest + sums.blur) + (mdp.row_entries * UNIT_ROUNDOFF) ** 2
+    blur += 8.0 * UNIT_ROUNDOFF * sums.blur
+    now = sums._replace(least=sums.least - sums.blur, most=sums.most + sums.blur, blur=blur)
+    rounding = UNIT_ROUNDOFF * float(np.abs(local.ravel()[pairs]).max(initial=0.0))
+    return lookahead_radius(mdp, deviation, offset, now) + _OUTWARD * rounding
 
 
 def policy_bounds(
@@ -149,8 +189,9 @@ def policy_bounds(
 
     rows = excess + (policy * mdp.defects).sum(axis=1)  # row sums of P_pi, minus one
     blur = gamma_n(n + 4) * (surplus + mdp.largest_defect) + (n * UNIT_ROUNDOFF) ** 2
-    blur += (1.0 + surplus) * _defect_blur(mdp)
-    return enclosure(mdp, total, deviation, radius, rows, blur).widened(lost)
+    blur += (1.0 + surplus) * mdp.row_sums.blur
+    own = RowSums(rows, float(rows.min()), float(rows.max()), blur, False)
+    return enclosure(mdp, total, deviation, radius, own).widened(lost)
 
 
 def soft_bounds(mdp: MDP, deviation: Float64[np.ndarray, " S"], alpha: float, offset: float = 0.0) -> Bounds:
@@ -209,33 +250,24 @@ def occupancy_bound(mdp: MDP, policy: Float64[np.ndarray, "S A"], occupancy: Flo
     return _OUTWARD * total / margin if margin > 0.0 and np.isfinite(total) else np.inf
 
 
-def _defect_blur(mdp: MDP) -> float:
-    """How far the stored defects may be from exact: one rounding and their summation."""
-    return gamma_n(2) * mdp.largest_defect + (mdp.row_entries * UNIT_ROUNDOFF) ** 2
-
-
 def enclosure(
     mdp: MDP,
     target: Float64[np.ndarray, " S"],
     deviation: Float64[np.ndarray, " S"],
     radius: float,
-    defects: Float64[np.ndarray, " N"] | None = None,
-    blur: float | None = None,
+    sums: RowSums | None = None,
 ) -> Bounds:
     """MacQueen's bounds on `v* - v` from `target ~ T v - offset`, correct to `radius`, for `v = offset + deviation`.
 
-    `T` is monotone, with row sums `1 + defects`, correct to `blur`; those of the MDP if not given.
+    `T` is monotone; the extremes of its row sums are those of `sums`, of the MDP if not given.
     """
-    if defects is None or blur is None:
-        (least, most), blur = mdp.defect_range, _defect_blur(mdp)
-    else:
-        least, most = float(defects.min()), float(defects.max())
+    sums = mdp.row_sums if sums is None else sums
     residual = target - deviation
     low, high = float(residual.min()), float(residual.max())
     radius = _OUTWARD * (radius + UNIT_ROUNDOFF * max(abs(low), abs(high)))
     low, high = Bounds(low, high).widened(radius)
-    narrow = _margin(mdp.discount, most, blur)
-    wide = _margin(mdp.discount, least, blur)
+    narrow = _margin(mdp.discount, sums.most, sums.blur)
+    wide = _margin(mdp.discount, sums.least, sums.blur)
     if narrow[0] <= 0.0 or not np.isfinite(low):
         return Bounds(-np.inf, np.inf)
     # What `widened` spilled outward is far more than the division rounds.

@@ -175,11 +175,17 @@ def check_entries(matrix: np.ndarray | sparse.csr_array, n_actions: int) -> None
         )
 
 
+def rows_fit(defects: Float64[np.ndarray, "S A"], n_states: int, blur: float = 0.0) -> bool:
+    """Whether `defects` (row sums minus one), wrong by at most `blur`, are what rounding explains in any case."""
+    limit = admissible_defect(n_states) - blur
+    return float(defects.max()) <= limit and float(defects.min()) >= -limit  # NaN fails as well
+
+
 def check_rows(defects: Float64[np.ndarray, "S A"], n_states: int) -> None:
     """`defects` (row sums minus one) are what rounding explains."""
-    limit = admissible_defect(n_states)
-    if float(defects.max()) <= limit and float(defects.min()) >= -limit:  # NaN fails as well
+    if rows_fit(defects, n_states):
         return
+    limit = admissible_defect(n_states)
     bad = np.argwhere(~(np.abs(defects) <= limit))
     if len(bad):
         state, action = (int(i) for i in bad[0])
@@ -190,20 +196,30 @@ def check_rows(defects: Float64[np.ndarray, "S A"], n_states: int) -> None:
         )
 
 
+def scale_fits(rewards: np.ndarray, discount: float, largest: float) -> bool:
+    """Whether the backup contracts with a largest row sum of `1 + largest`, and values stay finite."""
+    margin = (1.0 - discount) - discount * largest
+    # A factor of 16 leaves room for differences and sums of a few values.
+    return margin > 0.0 and _largest(rewards) <= margin * (float(np.finfo(np.float64).max) / 16.0)
+
+
+def _largest(rewards: np.ndarray) -> float:
+    return max(float(rewards.max()), -float(rewards.min()))
+
+
 def check_scale(rewards: np.ndarray, discount: float, defects: np.ndarray) -> None:
     """The backup contracts for these very floats, and values stay finite."""
     largest = float(defects.max())
-    margin = (1.0 - discount) - discount * largest
-    if margin <= 0.0:
+    if scale_fits(rewards, discount, largest):
+        return
+    if (1.0 - discount) - discount * largest <= 0.0:
         state, action = (int(i) for i in np.unravel_index(defects.argmax(), rewards.shape))
         raise InvalidMDP(
             f"discount times the row sum of state {state}, action {action} is not below 1 (discount {discount!r}, row "
             f"sum 1 + {largest:.1e}): no value exists. Use a smaller discount."
         )
-    # A factor of 16 leaves room for differences and sums of a few values.
-    top = max(float(rewards.max()), -float(rewards.min()))
-    if not top <= margin * (np.finfo(np.float64).max / 16.0):
-        raise InvalidMDP(f"rewards reach {top:.1e} at discount {discount!r}: values overflow. Rescale the rewards.")
+    top = _largest(rewards)
+    raise InvalidMDP(f"rewards reach {top:.1e} at discount {discount!r}: values overflow. Rescale the rewards.")
 
 
 def check_policy(policy: np.ndarray, available: Bool[np.ndarray, "S A"]) -> None:

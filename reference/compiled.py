@@ -117,7 +117,7 @@ def compiled(dense: bool) -> Kernels:
             smallest = scan_(matrix, defects)
             return Scan(smallest, defects, longest_row(matrix, smallest))
 
-        return NUMPY._replace(name="numba", scan=scan_dense)
+        return NUMPY._replace(name="numba", scan=scan_dense, glance=scan_dense)
     loops = (_scan_loop, _lookahead_loop, _improve_loop, _select_loop, _evaluate_loop)
     scan_, lookahead_, improve_, select_, evaluate_ = (_jit(numba, loop) for loop in loops)
 
@@ -157,7 +157,7 @@ def compiled(dense: bool) -> Kernels:
             given, result, spare = result, spare, result
         return given, low, high
 
-    return Kernels("numba", scan, lookahead, improve, select, evaluate)
+    return Kernels("numba", scan, scan, lookahead, improve, select, evaluate)
 
 
 def _jit(numba: Any, loop: Callable) -> Callable:

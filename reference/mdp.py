@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,25 @@ from reference.checks import InvalidMDP
 from reference.files import whole_file
 from reference.kernels import Scan, kernels
 from reference.memory import NotEnoughMemory, require_memory
+from reference.rounding import UNIT_ROUNDOFF, gamma_n
 
 _FORMAT = "roer-mdp-1"
+_QUICK = 1e-6  # of 1 - gamma: what quick row sums may lack of exact ones
+
+
+class RowSums(NamedTuple):
+    """Row sums minus one, each within `blur` of exact, and their extremes: of `P`, or of the chain of a policy."""
+
+    defects: Float64[np.ndarray, "..."]  # of P: (S, A), 0 at unavailable pairs, which the extremes leave out
+    least: float
+    most: float
+    blur: float
+    exact: bool  # rounded once each, and not summed with rounding
+
+    @property
+    def largest(self) -> float:
+        """The largest `|defects|` there is."""
+        return max(abs(self.least), abs(self.most))
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -99,20 +116,39 @@ class MDP:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        if not (self._scan.smallest >= 0.0 and np.isfinite(self._scan.defects).all()):
+        if not (self._glance.smallest >= 0.0 and np.isfinite(self._glance.defects).all()):
             checks.check_entries(self.matrix, n_actions)
-        checks.check_rows(self._row_sums_minus_one(), n_states)
-        checks.check_scale(rewards, self.discount, self.defects)
+        if self._glance.blur == 0.0 or not self._fits_at_a_glance():
+            checks.check_rows(self._carried(self._scan), n_states)
+            checks.check_scale(rewards, self.discount, self.defects)
 
-    def _row_sums_minus_one(self) -> Float64[np.ndarray, "S A"]:
-        """`defects`, but those of unavailable pairs as well, where they carry a row: that enters no result."""
-        if self.all_available:
-            return self.defects
-        defects = self._scan.defects.reshape(self.rewards.shape)
-        return np.where(self.available | (defects != -1.0), defects, 0.0)
+    def _fits_at_a_glance(self) -> bool:
+        """Whether no rounding of quick row sums can hide a row that is no distribution."""
+        sums = self._row_sums(self._glance)
+        if not checks.rows_fit(self._carried(self._glance), self.n_states, sums.blur):
+            return False
+        return checks.scale_fits(self.rewards, self.discount, sums.most + sums.blur)
+
+    def _carried(self, scan: Scan) -> Float64[np.ndarray, "S A"]:
+        """The row sums minus one, those of unavailable pairs as well, where they carry a row: that enters no result."""
+        defects = scan.defects.reshape(self.rewards.shape)
+        return defects if self.all_available else np.where(self.available | (defects != -1.0), defects, 0.0)
+
+    def _of_available(self, scan: Scan) -> Float64[np.ndarray, "S A"]:
+        """The row sums minus one, 0 at unavailable pairs."""
+        defects = scan.defects.reshape(self.rewards.shape)
+        return defects if self.all_available else np.where(self.available, defects, 0.0)
+
+    @cached_property
+    def _glance(self) -> Scan:
+        found = kernels(self.matrix).glance(self.matrix)
+        found.defects.setflags(write=False)
+        return found
 
     @cached_property
     def _scan(self) -> Scan:
+        if self._glance.blur == 0.0:
+            return self._glance
         found = kernels(self.matrix).scan(self.matrix)
         found.defects.setflags(write=False)
         return found
@@ -132,19 +168,33 @@ class MDP:
     @cached_property
     def defects(self) -> Float64[np.ndarray, "S A"]:
         """Exact row sums minus one, rounded once (`sum_minus_one`); 0 at unavailable pairs."""
-        defects = self._scan.defects.reshape(self.rewards.shape)
-        return defects if self.all_available else np.where(self.available, defects, 0.0)
-
-    @cached_property
-    def defect_range(self) -> tuple[float, float]:
-        """The smallest and the largest of the defects of available pairs."""
-        defects = self.defects if self.all_available else self.defects[self.available]
-        return float(defects.min()), float(defects.max())
+        return self._of_available(self._scan)
 
     @cached_property
     def largest_defect(self) -> float:
         """The largest `|defects|`."""
-        return max(map(abs, self.defect_range))
+        return self.row_sums.largest
+
+    @cached_property
+    def row_sums(self) -> RowSums:
+        """`defects`, how far they may be from exact (one rounding and their summation), and their extremes."""
+        exact = self._row_sums(self._scan)
+        return exact._replace(blur=gamma_n(2) * exact.largest + (self.row_entries * UNIT_ROUNDOFF) ** 2, exact=True)
+
+    @cached_property
+    def quick_row_sums(self) -> RowSums:
+        """Plain sums, which the checks of large dense transitions are content with, or `row_sums` where there are none.
+
+        What they lack of exact ones is at most a millionth of `1 - gamma`.
+        """
+        quick = self._glance.blur
+        exact = quick == 0.0 or self.discount * quick > _QUICK * (1.0 - self.discount)
+        return self.row_sums if exact else self._row_sums(self._glance)
+
+    def _row_sums(self, scan: Scan) -> RowSums:
+        defects = self._of_available(scan)
+        seen = defects if self.all_available else defects[self.available]
+        return RowSums(defects, float(seen.min()), float(seen.max()), scan.blur, False)
 
     @cached_property
     def largest_reward(self) -> float:
@@ -154,7 +204,7 @@ class MDP:
     @cached_property
     def row_entries(self) -> int:
         """The largest number of nonzeros in a row of `P`: what rounds in the dot products of a backup."""
-        return self._scan.row_entries
+        return self._glance.row_entries
 
     @cached_property
     def column_entries(self) -> int:

@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from reference import certify
 from reference.certify import Bounds
 from reference.kernels import Kernels, Matrix, best_of, kernels
-from reference.mdp import MDP
+from reference.mdp import MDP, RowSums
 from reference.solution import Status
 
 _GOAL = 0.1  # how far to evaluate an unsettled policy: the span of the change relative to that of its improvement
@@ -60,7 +60,8 @@ def modified_policy_iteration(
     patience = _patience(mdp, n)
     to_bound = 0.5 * discount / (1.0 - discount)  # from the span of a change to the error after one more backup
     target = 0.5 * tolerance  # the other half is left to rounding
-    reward = _Rewards(mdp)
+    sums = mdp.quick_row_sums
+    reward = _Rewards(mdp, sums)
     if start is None:
         deviation, now = np.zeros(mdp.n_states), best_of(reward.at(0.0))  # the backup of a constant needs no sweep
     else:
@@ -73,7 +74,7 @@ def modified_policy_iteration(
         low, high = _extremes(now.best - deviation)
         gain, span = 0.5 * low + 0.5 * high, high - low
         offset = gain / (1.0 - discount)
-        radius = certify.lookahead_radius(mdp, deviation, offset)
+        radius = certify.lookahead_radius(mdp, deviation, offset, sums)
         if span <= 0.5 * milestone:
             milestone, since = span, iteration
         # The change was seen with the row sums acting on the common part before.
@@ -99,11 +100,14 @@ def modified_policy_iteration(
         if not (small or last):
             now = passes.improve(mdp.matrix, reward.at(offset, negligible), discount, deviation)
             continue
-        run = Run(offset, deviation, *certify.optimality(mdp, deviation, offset), status, iteration, total)
+        run = Run(offset, deviation, *certify.optimality(mdp, deviation, offset, sums), status, iteration, total)
         if run.error <= tolerance:
             return run._replace(status=Status.CONVERGED)
-        if last:
+        if iteration == max_iterations or (last and sums.exact):
             return recentred(mdp, run)
+        if not sums.exact:  # it may have been the row sums: the iteration goes on with exact ones
+            sums = mdp.row_sums
+            reward, milestone, since = _Rewards(mdp, sums), np.inf, iteration
         now = best_of(run.local)
         now = now._replace(best=now.best + (1.0 - discount) * offset)
         low, high = _extremes(now.best - deviation)
@@ -115,8 +119,8 @@ def modified_policy_iteration(
 class _Rewards:
     """`r + gamma c delta`, `-inf` at unavailable pairs: what the common part `c` of `v` adds through row sums."""
 
-    def __init__(self, mdp: MDP) -> None:
-        self._mdp, self._offset = mdp, np.inf
+    def __init__(self, mdp: MDP, sums: RowSums) -> None:
+        self._mdp, self._sums, self._offset = mdp, sums, np.inf
         self._now = mdp.rewards
 
     def at(self, offset: float, negligible: float = 0.0) -> Float64[np.ndarray, "S A"]:
@@ -124,7 +128,7 @@ class _Rewards:
         mdp = self._mdp
         if not self.drift(offset) <= negligible:
             self._offset = offset
-            self._now = (mdp.discount * offset) * mdp.defects
+            self._now = (mdp.discount * offset) * self._sums.defects
             self._now += mdp.rewards
             if not mdp.all_available:
                 self._now[~mdp.available] = -np.inf
@@ -132,7 +136,7 @@ class _Rewards:
 
     def drift(self, offset: float) -> float:
         """By how much those for `offset` differ at most from the ones last given."""
-        return self._mdp.discount * self._mdp.largest_defect * abs(offset - self._offset)
+        return self._mdp.discount * self._sums.largest * abs(offset - self._offset)
 
 
 def _patience(mdp: MDP, n: int | None) -> int:
@@ -148,7 +152,7 @@ def _patience(mdp: MDP, n: int | None) -> int:
 
 def _log_rate(mdp: MDP) -> float:
     """The logarithm of the largest `gamma rho`, below 0 by a margin that every MDP has (`checks.check_scale`)."""
-    margin = (1.0 - mdp.discount) - mdp.discount * mdp.defect_range[1]
+    margin = (1.0 - mdp.discount) - mdp.discount * mdp.quick_row_sums.most
     return math.log1p(-margin) if margin < 1.0 else -math.inf
 
 
