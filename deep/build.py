@@ -115,7 +115,7 @@ def settings_of(config: Config, action_size: int) -> Settings:
         beta=config.beta,
         weight_rate=config.weight_rate,
         target_entropy=entropy,
-        value_cap=_value_cap(config),
+        value_cap=value_cap(config),
         ratio_min=config.ratio_min,
         ratio_max=config.ratio_max,
         weight_floor=config.weight_floor,
@@ -135,6 +135,21 @@ def settings_of(config: Config, action_size: int) -> Settings:
         beta_max=config.beta_max,
     )
     return Settings(*(jnp.asarray(value, float) for value in values))
+
+
+def value_cap(config: Config) -> float:
+    """Argument at which the value loss is continued linearly; InvalidSetting for one at or beyond the pole."""
+    generator = divergence_of(config)
+    if generator is None or config.value_objective in ("published", "js-note"):
+        return math.log(LARGEST_RATIO) if config.value_cap is None else config.value_cap
+    if config.value_cap is None:
+        return divergence.largest_argument(generator, LARGEST_RATIO)
+    if not config.value_cap < generator.supremum:
+        raise InvalidSetting(
+            f"--value-cap: the conjugate of {generator.name} ends at {generator.supremum:.4f}; expected a cap below "
+            f"it, or none for the argument at which ratios reach {LARGEST_RATIO:.0f}, saw {config.value_cap!r}"
+        )
+    return config.value_cap
 
 
 def weight_limits(config: Config) -> tuple[float, float]:
@@ -182,17 +197,3 @@ def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.
 @functools.lru_cache(maxsize=64)
 def _adam(learning_rate: float) -> optax.GradientTransformation:
     return optax.adam(learning_rate)
-
-
-def _value_cap(config: Config) -> float:
-    generator = divergence_of(config)
-    if generator is None or config.value_objective in ("published", "js-note"):
-        return math.log(LARGEST_RATIO) if config.value_cap is None else config.value_cap
-    if config.value_cap is None:
-        return divergence.largest_argument(generator, LARGEST_RATIO)
-    if not config.value_cap < generator.supremum:
-        raise InvalidSetting(
-            f"--value-cap: the conjugate of {generator.name} ends at {generator.supremum:.4f}; expected a cap below "
-            f"it, or none for the argument at which ratios reach {LARGEST_RATIO:.0f}, saw {config.value_cap!r}"
-        )
-    return config.value_cap

@@ -37,7 +37,8 @@ class Config:
     discount: float = 0.99
     """Discount gamma in [0, 1)."""
     n_step: int = 1
-    """Rewards in a row of the batch before the bootstrap, fewer at the end of an episode."""
+    """Rewards in a row of the batch before the bootstrap, fewer at the end of an episode; 1 with value_objective
+    occupancy."""
     tau: float = 0.005
     """Polyak step of the target critic in (0, 1]: target <- tau * online + (1 - tau) * target."""
     learning_rate: float = 3e-4
@@ -248,6 +249,12 @@ _CONTRADICTIONS = (
         "baseline",
         "the baselines weigh by critic errors, without a divergence (--divergence none)",
         lambda config: config.baseline != "uniform" and config.divergence != "none",
+    ),
+    (
+        "n-step",
+        "expected 1 with --value-objective occupancy, whose dual is that of the flow of single steps: rows of k steps "
+        "have the flow of a process seen at every k-th step",
+        lambda config: config.n_step > 1 and config.divergence != "none" and config.value_objective == "occupancy",
     ),
     ("ratio-max", "expected at least --ratio-min", lambda config: config.ratio_max < config.ratio_min),
     ("beta-max", "expected more than --beta-min", lambda config: config.beta_max <= config.beta_min),
