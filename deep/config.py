@@ -95,11 +95,11 @@ class Config:
     weight_use: UseName = "loss"
     """Where the weights act: on the critic's loss under uniform sampling, or as probabilities of sampling."""
     ratio_min: float = 1.0
-    """Smallest exp(td / beta) of the published recursion."""
+    """Smallest exp(td / beta) of the published recursion; at 1 every negative TD error counts alike (PRI-04)."""
     ratio_max: float = 50.0
-    """Largest exp(td / beta) of the published recursion."""
+    """Largest exp(td / beta) of the published recursion (PRI-04)."""
     weight_floor: float = 1.0
-    """Smallest stored weight of the published recursion."""
+    """Smallest stored weight of the published recursion; new experience has weight 1 at its first use (PRI-04)."""
 
     beta: float = 16.0
     """Temperature of the occupancy regulariser, in units of reward: small beta weighs experience more unevenly.
