@@ -5,8 +5,10 @@ An implementation under test is an object with a `name` and any of the functions
 `--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
 O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
 float), results anything that `numpy.asarray` takes. A `divergence` is a name of `DIVERGENCES`: `"fermi-dirac"` has cap
-`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. A `recipe`
-is `"roer-published"` or `"js-note"`.
+`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. Generators
+one by one are also those of `STEEP_DIVERGENCES`, whose ratios are steep somewhere: `"power-steep"` has exponent
+`STEEP_EXPONENT`, `"capped-far"` is reverse KL on ratios up to `FAR_CAP`. A `recipe` is `"roer-published"` or
+`"js-note"`.
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -79,7 +81,10 @@ import numpy as np
 FERMI_DIRAC_CAP = 4.0
 POWER_EXPONENT = 1.5
 RATIO_CAP = 4.0
+STEEP_EXPONENT = 0.25
+FAR_CAP = 50.0
 DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
+STEEP_DIVERGENCES = ("power-steep", "capped-far")
 
 
 class Batch(NamedTuple):

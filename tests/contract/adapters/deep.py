@@ -17,9 +17,11 @@ import numpy as np
 import optax
 from contract.adapters import deep_beta, deep_divergences, deep_losses, deep_replay
 from contract.protocol import (
+    FAR_CAP,
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
     RATIO_CAP,
+    STEEP_EXPONENT,
     Batch,
     Draw,
     Implementation,
@@ -43,6 +45,8 @@ DIVERGENCES = {
     "reverse-kl": generators.REVERSE_KL,
     "power": generators.power(POWER_EXPONENT),
     "capped": generators.capped(generators.REVERSE_KL, RATIO_CAP),
+    "power-steep": generators.power(STEEP_EXPONENT),
+    "capped-far": generators.capped(generators.REVERSE_KL, FAR_CAP),
     None: None,
 }
 
