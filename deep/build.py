@@ -74,13 +74,17 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 @functools.lru_cache(maxsize=64)
 def learner_of(config: Config, action_size: int) -> agent.Learner:
     """Networks, optimisers and the functions of every axis."""
-    return _learner(
+    return compose(
         _networks(config.networks, action_size, config.hidden),
         _adam(config.learning_rate),
         divergence_of(config),
-        *(config.value_objective, config.weight_recursion, config.beta_law, config.critic_loss, config.baseline),
-        config.gradient_penalty > 0,
-        config.action_noise > 0,
+        objective=config.value_objective,
+        recursion=config.weight_recursion,
+        law=config.beta_law,
+        critic_loss=config.critic_loss,
+        baseline=config.baseline,
+        penalised=config.gradient_penalty > 0,
+        noised=config.action_noise > 0,
     )
 
 
@@ -173,9 +177,23 @@ def roer(generator: divergence.Divergence | None) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _learner(
-    chosen, adam, generator, objective, recursion, law, critic_loss, baseline, penalised, noised
+def compose(
+    chosen: networks.Networks,
+    optimizer: optax.GradientTransformation,
+    generator: divergence.Divergence | None,
+    *,
+    objective: str = "conditional",
+    recursion: str = "additive",
+    law: str = "fixed",
+    critic_loss: str = "squared",
+    baseline: str = "uniform",
+    penalised: bool = False,
+    noised: bool = False,
 ) -> agent.Learner:
+    """The learner that the names of a configuration stand for, on any networks and with one optimiser for all groups.
+
+    Without a generator the names of objective, recursion and law mean nothing.
+    """
     functions = roer(generator)
     if generator is not None:
         ratio = weights.occupancy if objective == "occupancy" else weights.relaxed
@@ -186,7 +204,7 @@ def _learner(
     functions["critic_loss"] = BASELINE_LOSSES.get(baseline, CRITIC_LOSSES[critic_loss])
     functions["weighting"] = BASELINE_RULES.get(baseline, functions["weighting"])
     functions["penalty"] = penalty.penalised_values if penalised else None
-    return agent.Learner(chosen, agent.Optimizers(adam, adam, adam, adam), **functions)
+    return agent.Learner(chosen, agent.Optimizers(optimizer, optimizer, optimizer, optimizer), **functions)
 
 
 @functools.lru_cache(maxsize=64)

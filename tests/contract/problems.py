@@ -15,12 +15,12 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 from contract.generators import VALUE_CAPS
-from contract.protocol import Batch, Settings, Tables
+from contract.protocol import ACTIONS, Batch, Settings, Tables
 from hypothesis import strategies as st
 
 from reference.mdp import MDP
 
-STATES, ACTIONS = 4, 3
+STATES = 4
 PADDING = 4
 ROWS = STATES * ACTIONS * (STATES + 1) + PADDING
 EIGHTHS = 8

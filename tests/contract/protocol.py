@@ -62,6 +62,10 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 Agents, which run the whole update with plain gradient steps of given rates:
 
     tabular(divergence | None) -> TabularAgent
+    whole_update(divergence, objective, law, tables, rates, batch, settings, initial (S,), beta, fraction, /, **others)
+            -> (Tables, (B,), beta, fraction)                                one update of tables, new weights, new beta
+        objective: `conditional` or `occupancy`, the flow dual with `initial` for the law of initial states; law: as in
+        `beta_law`, from `beta` and `fraction`; others: the settings that it reads
     continuous(divergence | None) -> ContinuousAgent
     replay() -> ReplayBuffer
     store() -> Store                                                         n-step windows and sampling in proportion
@@ -83,6 +87,8 @@ POWER_EXPONENT = 1.5
 RATIO_CAP = 4.0
 STEEP_EXPONENT = 0.25
 FAR_CAP = 50.0
+ACTIONS = 3
+"""Actions of every problem on tables."""
 DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
 STEEP_DIVERGENCES = ("power-steep", "capped-far")
 
@@ -172,7 +178,9 @@ class LearningStep(NamedTuple):
     """What one step of insert, sample, update, write back and act did, and the randomness that it used.
 
     The one row of `new` overwrites the oldest, `rows` indices are drawn, and an action (U,) is taken at `observation`
-    with `action_noise` (U,). `weights` are those of the buffer afterwards, in storage order.
+    with `action_noise` (U,). `weights` are those of the buffer afterwards, in storage order. LaBER draws `candidates`
+    times `rows` slots, `drawn`, measures their errors with `select_noise` (rows of it, U) at s', and keeps `positions`
+    of them, whose slots are `indices`.
     """
 
     state: Any
@@ -182,6 +190,9 @@ class LearningStep(NamedTuple):
     target_noise: np.ndarray
     actor_noise: np.ndarray
     action_noise: np.ndarray
+    drawn: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    select_noise: np.ndarray | None = None
 
 
 class ContinuousAgent(Protocol):
@@ -201,9 +212,20 @@ class ContinuousAgent(Protocol):
         """`update`, run as `variant` (see tests/variants.py) says."""
 
     def learning_step(
-        self, state: Any, stored: Batch, new: Batch, observation: np.ndarray, settings: Settings, rows: int
+        self,
+        state: Any,
+        stored: Batch,
+        new: Batch,
+        observation: np.ndarray,
+        settings: Settings,
+        rows: int,
+        n_step: int = 1,
+        candidates: int = 1,
     ) -> LearningStep:
-        """One whole step with a replay buffer that the rows of `stored` fill: see `LearningStep`."""
+        """One whole step with a replay buffer that the rows of `stored` fill: see `LearningStep`.
+
+        Consecutive rows are consecutive steps, and an episode ends where a row is terminated.
+        """
 
     def layers(self, state: Any) -> Layers: ...
 
@@ -323,6 +345,7 @@ class Implementation:
     squashed_mode: Callable[..., Any] | None = None
     actor_gradient: Callable[..., Any] | None = None
     tabular: Callable[..., TabularAgent] | None = None
+    whole_update: Callable[..., Any] | None = None
     continuous: Callable[..., ContinuousAgent] | None = None
     replay: Callable[[], ReplayBuffer] | None = None
     store: Callable[[], Store] | None = None
