@@ -66,7 +66,7 @@ Agents, which run the whole update with plain gradient steps of given rates:
             -> (Tables, (B,), beta, fraction)                                one update of tables, new weights, new beta
         objective: `conditional` or `occupancy`, the flow dual with `initial` for the law of initial states; law: as in
         `beta_law`, from `beta` and `fraction`; others: the settings that it reads
-    continuous(divergence | None) -> ContinuousAgent
+    continuous(divergence | None, penalised=False) -> ContinuousAgent        penalised: with the penalty, coefficient 1
     replay() -> ReplayBuffer
     store() -> Store                                                         n-step windows and sampling in proportion
     starts() -> Starts                                                       a ring of initial states

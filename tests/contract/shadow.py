@@ -314,11 +314,13 @@ def continuous_update(
     actor_noise: np.ndarray,
     rows: tuple[Rounded, Rounded] | None = None,
     loss_weights: Rounded | None = None,
+    penalty: Callable[[list, list, Rounded], list] | None = None,
 ) -> tuple[Layers, Rounded]:
     """One whole update of small networks with plain gradient steps, given the noise of its two action samples.
 
     `rows` are the rewards and discounts (B,) of rows of several steps; `loss_weights` (B,) are the factors of the
-    critic's loss where these are not the stored weights.
+    critic's loss where these are not the stored weights; `penalty` gives what is added to the derivative in each kernel
+    of a twin, from its layers, its tape and the masses.
     """
     observation, following = exact(batch.observation), exact(batch.next_observation)
     mass, going = exact(batch.mass), exact(1.0 - batch.terminated)
@@ -332,7 +334,10 @@ def continuous_update(
         q, tape = _forward(twin, joint)
         factor = weights if loss_weights is None else loss_weights
         slope = (mass * factor * (q[:, 0] - y)).reshape(-1, 1)
-        critic.append(_descend(twin, _backward(twin, tape, slope)[0], rates.critic))
+        gradients = _backward(twin, tape, slope)[0]
+        if penalty is not None:
+            gradients = [(dw + g, db) for (dw, db), g in zip(gradients, penalty(twin, tape, mass), strict=True)]
+        critic.append(_descend(twin, gradients, rates.critic))
     # 2 value, 3 weights
     value, new_weights = layers.value, weights
     if divergence is not None:

@@ -33,7 +33,20 @@ from contract.protocol import (
     Tables,
 )
 
-from deep import agent, baselines, build, distributions, interaction, losses, networks, replay, sampling, types, weights
+from deep import (
+    agent,
+    baselines,
+    build,
+    distributions,
+    interaction,
+    losses,
+    networks,
+    penalty,
+    replay,
+    sampling,
+    types,
+    weights,
+)
 from deep import divergence as generators
 
 DIVERGENCES = {
@@ -240,15 +253,19 @@ class ContinuousDeep:
 
     log_std_range = networks.LOG_STD_RANGE
 
-    def __init__(self, divergence: str | None, hidden: tuple[int, ...] = (5,), action_size: int = 2) -> None:
+    def __init__(
+        self, divergence: str | None, penalised: bool = False, hidden: tuple[int, ...] = (5,), action_size: int = 2
+    ) -> None:
         self.action_size = action_size
-        learner = agent.Learner(
-            networks.continuous(action_size, hidden), OPTIMIZERS, **build.roer(DIVERGENCES[divergence])
-        )
+        functions = build.roer(DIVERGENCES[divergence])
+        if penalised:
+            functions["penalty"] = penalty.penalised_values
+        learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, **functions)
         self.learner = learner
         self._interact = compiled(
             lambda plan, *arguments: interaction.interact(learner, plan, *arguments), static_argnums=0
         )
+        self._select = compiled(self._select, static_argnums=0)
         self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
         self._jitted = compiled(self._two_results)
 
@@ -294,7 +311,7 @@ class ContinuousDeep:
     def learning_step(
         self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int, n_step=1, candidates=1
     ) -> LearningStep:
-        plan, learner = self.plan(rows, n_step, candidates), self.learner
+        plan = self.plan(rows, n_step, candidates)
         buffer = replay.create(len(stored.reward), stored.observation.shape[1], self.action_size)
         for row in range(len(stored.reward)):
             buffer = replay.insert(buffer, self._transition(stored, row))
@@ -303,13 +320,9 @@ class ContinuousDeep:
         drawn = np.asarray(replay.sample_indices(sample_key, buffer, candidates * rows))
         positions, select_noise = np.arange(rows), None
         if candidates > 1:
-            full = replay.insert(buffer, self._transition(new, 0))
-            batch = replay.gather(full, jnp.asarray(drawn), settings.discount, n_step)
-            noise_key, position_key = jax.random.split(select_key)
-            errors = learner.networks.critic.apply(state.params.critic, batch.observation, batch.action)
-            errors -= agent.critic_target(learner, state, batch, noise_key)
-            positions = np.asarray(baselines.laber_select(position_key, baselines.error_size(errors), rows)[0])
-            select_noise = jax.random.normal(noise_key, (len(drawn), self.action_size), jnp.zeros(0).dtype)
+            new_row = self._transition(new, 0)
+            kept, noise = self._select(plan, settings.discount, state, buffer, new_row, jnp.asarray(drawn), select_key)
+            positions, select_noise = np.asarray(kept), np.asarray(noise)
         target_noise, actor_noise = self.noise(state._replace(key=key), rows)
         act_key = jax.random.split(jax.random.split(key, 4)[0])[1]
         action_noise = jax.random.normal(act_key, (1, self.action_size), jnp.zeros(0).dtype)[0]
@@ -332,8 +345,17 @@ class ContinuousDeep:
             np.asarray(action_noise),
             drawn,
             positions,
-            None if select_noise is None else np.asarray(select_noise),
+            select_noise,
         )
+
+    def _select(self, plan, discount, state, buffer, new, drawn, key):
+        """The positions that LaBER keeps of the slots drawn, and the noise with which their errors are measured."""
+        batch = replay.gather(replay.insert(buffer, new), drawn, discount, plan.n_step)
+        noise_key, position_key = jax.random.split(key)
+        q = self.learner.networks.critic.apply(state.params.critic, batch.observation, batch.action)
+        errors = q - agent.critic_target(self.learner, state, batch, noise_key)
+        positions, _ = baselines.laber_select(position_key, baselines.error_size(errors), plan.batch_size)
+        return positions, jax.random.normal(noise_key, (len(drawn), self.action_size), jnp.zeros(0).dtype)
 
     @staticmethod
     def _transition(batch: Batch, row: int) -> replay.Transition:
