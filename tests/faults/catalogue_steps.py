@@ -20,7 +20,6 @@ FAULTS = (
         "start = 0.0 * jnp.sum",
         FLOW,
         "gradient of the flow dual (kl) in V(s0)",
-        True,
     ),
     Fault(
         "RO29b",
@@ -47,7 +46,7 @@ FAULTS = (
         "td_error(terms.reward, terms.terminated, terms.value",
         "td_error(terms.reward, 0.0 * terms.terminated, terms.value",
         FLOW,
-        "gradient of the flow dual (kl) in V(s')",
+        "gradient of the flow dual (kl) in V(s)",
     ),
     Fault(
         "BT26",
@@ -67,7 +66,6 @@ FAULTS = (
         "- settings.penalty * penalty, q",
         STEP,
         "critic after a learning step",
-        True,
     ),
     Fault(
         "GP-01b",
@@ -85,7 +83,7 @@ FAULTS = (
         'for name in ("first", "second")]',
         'for name in ("first", "first")]',
         f"{PENALTY}::test_gradient_penalty",
-        "gradient penalty",
+        "derivative of the penalised critic loss",
     ),
     Fault(
         "GP-01c",
