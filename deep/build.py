@@ -74,13 +74,17 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 @functools.lru_cache(maxsize=64)
 def learner_of(config: Config, action_size: int) -> agent.Learner:
     """Networks, optimisers and the functions of every axis."""
-    return _learner(
+    return compose(
         _networks(config.networks, action_size, config.hidden),
         _adam(config.learning_rate),
         divergence_of(config),
-        *(config.value_objective, config.weight_recursion, config.beta_law, config.critic_loss, config.baseline),
-        config.gradient_penalty > 0,
-        config.action_noise > 0,
+        objective=config.value_objective,
+        recursion=config.weight_recursion,
+        law=config.beta_law,
+        critic_loss=config.critic_loss,
+        baseline=config.baseline,
+        penalised=config.gradient_penalty > 0,
+        noised=config.action_noise > 0,
     )
 
 
@@ -115,7 +119,7 @@ def settings_of(config: Config, action_size: int) -> Settings:
         beta=config.beta,
         weight_rate=config.weight_rate,
         target_entropy=entropy,
-        value_cap=_value_cap(config),
+        value_cap=value_cap(config),
         ratio_min=config.ratio_min,
         ratio_max=config.ratio_max,
         weight_floor=config.weight_floor,
@@ -135,6 +139,21 @@ def settings_of(config: Config, action_size: int) -> Settings:
         beta_max=config.beta_max,
     )
     return Settings(*(jnp.asarray(value, float) for value in values))
+
+
+def value_cap(config: Config) -> float:
+    """Argument at which the value loss is continued linearly; InvalidSetting for one at or beyond the pole."""
+    generator = divergence_of(config)
+    if generator is None or config.value_objective in ("published", "js-note"):
+        return math.log(LARGEST_RATIO) if config.value_cap is None else config.value_cap
+    if config.value_cap is None:
+        return divergence.largest_argument(generator, LARGEST_RATIO)
+    if not config.value_cap < generator.supremum:
+        raise InvalidSetting(
+            f"--value-cap: the conjugate of {generator.name} ends at {generator.supremum:.4f}; expected a cap below "
+            f"it, or none for the argument at which ratios reach {LARGEST_RATIO:.0f}, saw {config.value_cap!r}"
+        )
+    return config.value_cap
 
 
 def weight_limits(config: Config) -> tuple[float, float]:
@@ -158,9 +177,23 @@ def roer(generator: divergence.Divergence | None) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _learner(
-    chosen, adam, generator, objective, recursion, law, critic_loss, baseline, penalised, noised
+def compose(
+    chosen: networks.Networks,
+    optimizer: optax.GradientTransformation,
+    generator: divergence.Divergence | None,
+    *,
+    objective: str = "conditional",
+    recursion: str = "additive",
+    law: str = "fixed",
+    critic_loss: str = "squared",
+    baseline: str = "uniform",
+    penalised: bool = False,
+    noised: bool = False,
 ) -> agent.Learner:
+    """The learner that the names of a configuration stand for, on any networks and with one optimiser for all groups.
+
+    Without a generator the names of objective, recursion and law mean nothing.
+    """
     functions = roer(generator)
     if generator is not None:
         ratio = weights.occupancy if objective == "occupancy" else weights.relaxed
@@ -171,7 +204,7 @@ def _learner(
     functions["critic_loss"] = BASELINE_LOSSES.get(baseline, CRITIC_LOSSES[critic_loss])
     functions["weighting"] = BASELINE_RULES.get(baseline, functions["weighting"])
     functions["penalty"] = penalty.penalised_values if penalised else None
-    return agent.Learner(chosen, agent.Optimizers(adam, adam, adam, adam), **functions)
+    return agent.Learner(chosen, agent.Optimizers(optimizer, optimizer, optimizer, optimizer), **functions)
 
 
 @functools.lru_cache(maxsize=64)
@@ -182,17 +215,3 @@ def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.
 @functools.lru_cache(maxsize=64)
 def _adam(learning_rate: float) -> optax.GradientTransformation:
     return optax.adam(learning_rate)
-
-
-def _value_cap(config: Config) -> float:
-    generator = divergence_of(config)
-    if generator is None or config.value_objective in ("published", "js-note"):
-        return math.log(LARGEST_RATIO) if config.value_cap is None else config.value_cap
-    if config.value_cap is None:
-        return divergence.largest_argument(generator, LARGEST_RATIO)
-    if not config.value_cap < generator.supremum:
-        raise InvalidSetting(
-            f"--value-cap: the conjugate of {generator.name} ends at {generator.supremum:.4f}; expected a cap below "
-            f"it, or none for the argument at which ratios reach {LARGEST_RATIO:.0f}, saw {config.value_cap!r}"
-        )
-    return config.value_cap

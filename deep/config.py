@@ -37,7 +37,8 @@ class Config:
     discount: float = 0.99
     """Discount gamma in [0, 1)."""
     n_step: int = 1
-    """Rewards in a row of the batch before the bootstrap, fewer at the end of an episode."""
+    """Rewards in a row of the batch before the bootstrap, fewer at the end of an episode; 1 with value_objective
+    occupancy."""
     tau: float = 0.005
     """Polyak step of the target critic in (0, 1]: target <- tau * online + (1 - tau) * target."""
     learning_rate: float = 3e-4
@@ -94,11 +95,11 @@ class Config:
     weight_use: UseName = "loss"
     """Where the weights act: on the critic's loss under uniform sampling, or as probabilities of sampling."""
     ratio_min: float = 1.0
-    """Smallest exp(td / beta) of the published recursion."""
+    """Smallest exp(td / beta) of the published recursion; at 1 every negative TD error counts alike (PRI-04)."""
     ratio_max: float = 50.0
-    """Largest exp(td / beta) of the published recursion."""
+    """Largest exp(td / beta) of the published recursion (PRI-04)."""
     weight_floor: float = 1.0
-    """Smallest stored weight of the published recursion."""
+    """Smallest stored weight of the published recursion; new experience has weight 1 at its first use (PRI-04)."""
 
     beta: float = 16.0
     """Temperature of the occupancy regulariser, in units of reward: small beta weighs experience more unevenly.
@@ -248,6 +249,12 @@ _CONTRADICTIONS = (
         "baseline",
         "the baselines weigh by critic errors, without a divergence (--divergence none)",
         lambda config: config.baseline != "uniform" and config.divergence != "none",
+    ),
+    (
+        "n-step",
+        "expected 1 with --value-objective occupancy, whose dual is that of the flow of single steps: rows of k steps "
+        "have the flow of a process seen at every k-th step",
+        lambda config: config.n_step > 1 and config.divergence != "none" and config.value_objective == "occupancy",
     ),
     ("ratio-max", "expected at least --ratio-min", lambda config: config.ratio_max < config.ratio_min),
     ("beta-max", "expected more than --beta-min", lambda config: config.beta_max <= config.beta_min),

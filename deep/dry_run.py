@@ -15,6 +15,7 @@ import jax
 from jaxtyping import PyTree
 
 from deep import build, certificate, checkpoint, interaction, offline, presets, programs
+from deep.cautions import cautions
 from deep.config import Config
 from deep.environments import Environment
 
@@ -43,6 +44,7 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
         ("preset", config.preset),
         ("seed" if len(configs) == 1 else "seeds", ", ".join(str(one.seed) for one in configs)),
         *((name, f"{value}  (preset: {before})") for name, value, before in _changed(config)),
+        *(("warning", text) for text in cautions(config, environment.time_limit)),
         *(begin if data else []),
         ("steps", f"{config.steps:,}: {warmup:,} of warm-up, then {updates:,} updates"),
         ("evaluations", f"{evaluations:,} of {config.evaluation_episodes} episodes"),

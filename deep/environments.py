@@ -55,7 +55,8 @@ class Environment:
     """One Gymnasium environment behind flat float32 arrays.
 
     ``discrete=True`` admits a Discrete action space, one-hot to the learner (the tabular networks); otherwise it is
-    refused, because the continuous networks have no use for it. Neither wraps nor resets on its own.
+    refused, because the continuous networks have no use for it. Neither wraps nor resets on its own. ``time_limit`` is
+    the number of steps after which episodes are cut, None where Gymnasium does not know it.
     """
 
     def __init__(self, environment: gymnasium.Env, *, name: str | None = None, discrete: bool = False) -> None:
@@ -73,6 +74,7 @@ class Environment:
             )
         self.observations = Flattening.of(environment.observation_space, self.name)
         self.observation_size, self.action_size = self.observations.size, self.actions.size
+        self.time_limit = environment.spec.max_episode_steps if environment.spec is not None else None
 
     def reset(self, seed: int | None = None) -> Float32[np.ndarray, " O"]:
         """Start an episode; the seed fixes everything random in it."""

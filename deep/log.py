@@ -39,7 +39,7 @@ METRICS: dict[str, str] = {
     "weights/kl": "KL divergence of the batch under the new weights from the plain one, in nats",
     "weights/at_floor": "share of the batch whose weight is the smallest that the rule gives",
     "weights/at_cap": "share of the batch whose weight is the largest that the rule gives",
-    "weights/ratio_mean": "mean of the ratios: one for the relaxed problem; for the flow dual only at its optimum",
+    "weights/ratio_mean": "mean of the ratios: one for the relaxed problem; at the flow dual's optimum at most one",
     "weights/ratio_min": "smallest ratio of the batch",
     "weights/ratio_kl": "KL divergence of the batch under the ratios from the plain one, in nats",
     "weights/ratio_at_floor": "share of the batch whose ratio is the smallest that the divergence gives",

@@ -16,6 +16,12 @@ which is exact to one rounding of a difference of data.
 mass, w_b <= 1/p_b (JS-04). *Search.* With d(w) = origin - f'(w), Newton's method on d(mean of the ratios) = d(1), which
 is linear in x for one row alone and for KL; bisection where Newton leaves the bracket or does not halve what is
 missing. *Pivot.* The first search measures from the largest z; the second from the row on which the mean depends most.
+
+*Accuracy.* A ratio is that of an argument moved by some units in the last place of the data, off by (f*)'' times that;
+z being rounded itself, nobody could know it better. Where (f*)'' is large - 1/(4 w^3) for ``power(1/4)`` next to its
+kink, w^2 for reverse KL under a cap of 50 - this may be hundreds of units of the ratio: 107 and 10 units of one were
+seen in float64, over 60 random laws of 64 rows, where moving z by four units of its own does as much. The errors times
+their law added up to 4.3 units.
 """
 
 from collections.abc import Callable

@@ -72,6 +72,11 @@ DEVIATIONS: dict[str, tuple[str, ...]] = {
         "Not in the snippet: in the public code's place for it the floor under the weights follows; with that of the "
         "MuJoCo settings, 10, every weight would be 10.",
     ),
+    "per": (
+        "RB-04: importance factors are divided by their maximum over the batch, as in DQN Zoo and Acme, and not over "
+        "the buffer, as in OpenAI Baselines; the paper leaves it open. Rows of least weight count a little too little.",
+        "Draws are independent, not one from each of B equal strata of the cumulated weight.",
+    ),
 }
 
 

@@ -10,9 +10,13 @@ independently, with replacement, from the filled slots:
 
 ``weighted`` and ``proportional`` with b = 0 have gradients of the same mean direction and other variances (PRI-05).
 With b = 1 the factor undoes what the probabilities do, whatever they are: a ratio that shall have an effect must not be
-corrected for completely. The maximum of the factors is taken over the batch, as is common practice and as the authors
-of LAP do for PER; the paper (Schaul et al. 2016, algorithm 1) leaves open over what. Dividing by the largest of the
-whole buffer would instead let one transition of small weight shrink every step.
+corrected for completely.
+
+The maximum of the factors is that of the batch. The paper (Schaul et al. 2016, algorithm 1) divides by max_i w_i and
+leaves open over what; DeepMind's DQN Zoo and Acme and the authors of LAP take the batch, OpenAI Baselines the buffer.
+The batch's largest factor is always 1, so that no stale transition of tiny weight shrinks every step; the price is that
+the scale depends on what was drawn. Slot i counts in proportion to w_i^(1 - b) E[(min_batch w)^b | i is drawn]: for
+b = 1 alike, but for slots that are themselves likely to be the batch's least, which count a little too little.
 
 Draws in proportion go down the tree of sums that :mod:`deep.replay` keeps, with a fresh uniform number at every level:
 one number of 24 bits for all levels would favour some of 1e6 slots by a tenth. Each level errs by two roundings, so the

@@ -18,6 +18,7 @@ import numpy as np
 
 from deep import build, certificate, checkpoint, environments, log, plot, runs
 from deep.boards import Boards, check, requested
+from deep.cautions import cautions
 from deep.certificate import Certificate
 from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
@@ -50,6 +51,7 @@ def start(
     check(*boards)
     made = [environments.make(config.environment) for config in configs]
     build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
+    _caution(configs[0], made[0])
     covered = _gate(unverified)
     session = Session(configs, made)
     for config, folder in zip(configs, folders, strict=True):
@@ -83,7 +85,9 @@ def resume(
         for error in refused:
             fallback = saved[0].path.name if saved else "the beginning"
             print(f"warning: {error}; falling back to {fallback}", flush=True)
-        session = Session(configs, [environments.make(config.environment) for config in configs])
+        made = [environments.make(config.environment) for config in configs]
+        _caution(configs[0], made[0])
+        session = Session(configs, made)
         positions = session.restore(saved) if saved else [0] * len(folders)
         for folder in folders:
             _warn_of_changes(folder)
@@ -205,6 +209,11 @@ def _gate(unverified: bool) -> Certificate | None:
     covered = certificate.require(precision)
     print(f"certificate {covered.id} ({len(covered.rows)} rows, {covered.precision}, {covered.date})", flush=True)
     return covered
+
+
+def _caution(config: Config, environment: environments.Environment) -> None:
+    for text in cautions(config, environment.time_limit):
+        print(f"warning: {text}", flush=True)
 
 
 def _warn_of_changes(folder: Path) -> None:

@@ -87,7 +87,7 @@ class Settings(NamedTuple):
     weight_rate          lambda of the weight recursion (PRI-02)
     target_entropy       H-bar, in nats, that the learned alpha steers to (SAC-16)
     value_cap            z_c, where the conjugate is continued linearly (FD-05, GUM-04)
-    ratio_min, ratio_max clips of exp(delta / beta) in the public recursion (PRI-05)
+    ratio_min, ratio_max clips of exp(delta / beta) in the public recursion (PRI-04)
     weight_floor         smallest stored weight of the public recursion
     priority_exponent    alpha of prioritised replay
     priority_offset      epsilon of prioritised replay

@@ -119,7 +119,9 @@ def relaxed(divergence: Divergence, recursion: Recursion) -> Weighting:
 def occupancy(divergence: Divergence, recursion: Recursion) -> Weighting:
     """The rule that moves weights towards (f*)'(delta / beta), delta that of the flow dual's V (OCC-01).
 
-    The mean of these ratios is one where V is optimal, and only there: ``weights/ratio_mean`` says how far it is.
+    Where V is optimal their mean is the mass of the flow: one if no episode terminates (OCC-02), otherwise
+    (1 - gamma) sum_t gamma^t P(not terminated before t) < 1. ``weights/ratio_mean`` far from that says that V is not
+    optimal; close to it says little, because a constant added to V alone can bring it there.
     """
     floor, _ = ratio_limits(divergence)
 

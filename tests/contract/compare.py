@@ -13,6 +13,14 @@ from running_error import Rounded
 
 REASON = f"running error analysis of the formula in {DTYPE.name}"
 EPS = float(np.finfo(DTYPE).eps)
+QUANTITIES = {
+    "critic": "critic after the update",
+    "target": "target critic after the update",
+    "logits": "policy after the update",
+    "value": "value after the update",
+    "log_alpha": "temperature after the update",
+}
+"""What the fields of `Tables` are called in rows."""
 
 
 def agree(row, id: str, quantity: str, seen: Any, expected: Rounded, reason: str = REASON, where: Any = ...) -> None:

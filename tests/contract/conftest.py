@@ -14,7 +14,8 @@ probability. A row carries the id of the claim that it checks; where the quantit
     UP-04  eager, jitted, vmapped and scanned updates agree
     UP-05  rows of mass zero (padding) move nothing
     UP-06  the initial state: targets equal critics, twins differ, temperature as asked
-    UP-07  one learning step is insert, sample, update, write back, act
+    UP-07  one learning step is insert, sample, update, write back, act; also on n-step rows, and those that LaBER keeps
+    UP-08  one whole update of tables with any divergence, value objective and law of beta
     CL-01  the critic's Huber error
     GP-01  the gradient penalty and the derivative of the penalised critic
     RP-01  the public ROER recipe, literally
@@ -32,9 +33,10 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RN-03  the sampler's noise is standard normal
 
 Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
-Polyak), RL-15 (TD error), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the flow dual), KL-04, JS-04,
-JS-10 (relaxed weights), PRI-02 (their recursion); and what the published recipes are known to do: GUM-03, GUM-05,
-PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
+Polyak), RL-15 (TD error), FD-01, FD-05 (generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the flow
+dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights), ESS-01
+(effective sample fraction), BET-01, BET-03, ESS-02, ESS-03, ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and what the
+published recipes are known to do: GUM-03, GUM-05, PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
 
 A run of the whole contract on `deep` in which everything passed and nothing was left out issues a certificate, without
 which `python -m deep train` does not start. tests/faults plants faults and checks that the contract sees them.

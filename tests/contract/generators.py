@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 import running_error as re
-from contract.protocol import FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP
+from contract.protocol import FAR_CAP, FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP, STEEP_EXPONENT
 from running_error import Rounded
 
 from reference.divergence import Capped, Divergence, ReverseKL, divergence_from_name
 
 Arrays = Callable[[np.ndarray], np.ndarray]
 LOG_2 = float(np.log(2.0))
+EXPONENTS = {"power": POWER_EXPONENT, "power-steep": STEEP_EXPONENT}
+CAPS = {"capped": RATIO_CAP, "capped-far": FAR_CAP}
 
 
 class Generator(NamedTuple):
@@ -47,10 +49,11 @@ class Generator(NamedTuple):
 @functools.cache
 def reference_divergence(name: str) -> Divergence:
     """The generator of this name in `reference`."""
-    if name == "capped":
-        return Capped(ReverseKL(), RATIO_CAP)
-    cap = FERMI_DIRAC_CAP if name == "fermi-dirac" else None
-    return divergence_from_name(name, cap, alpha=POWER_EXPONENT if name == "power" else None)
+    if name in CAPS:
+        return Capped(ReverseKL(), CAPS[name])
+    if name in EXPONENTS:
+        return divergence_from_name("power", alpha=EXPONENTS[name])
+    return divergence_from_name(name, FERMI_DIRAC_CAP if name == "fermi-dirac" else None)
 
 
 def _kl_slope(y: Rounded) -> Rounded:
@@ -113,23 +116,43 @@ def _raised(t: Rounded, exponent: float) -> Rounded:
     return t._new(value, np.maximum(high - value, value - low), roundings)
 
 
-def _power_ratio(y: Rounded) -> Rounded:
-    return _raised(1.0 + y, POWER_EXPONENT)
+def _power(exponent: float) -> Generator:
+    def ratio(y: Rounded) -> Rounded:
+        return _raised(1.0 + y, exponent)
+
+    def bend(_: Rounded, w: Rounded) -> Rounded:
+        held = re.where(w.value > 0, w, 1.0)
+        steep = _raised(held, 1.0 - 1.0 / exponent) if exponent >= 1 else 1.0 / _raised(held, 1.0 / exponent - 1.0)
+        return exponent * re.where(w.value > 0, steep, 0.0)
+
+    return Generator(
+        ratio,
+        ratio,
+        lambda y: (_raised(1.0 + y, 1.0 + exponent) - 1.0) / (1.0 + exponent),
+        bend,
+        lambda y: np.maximum(1.0 + y, 0.0) ** exponent,
+        lambda y: np.where(y > -1.0, exponent * np.where(y > -1.0, 1.0 + y, 1.0) ** (exponent - 1.0), 0.0),
+        lambda w: w ** (1.0 / exponent) - 1.0,
+    )
 
 
-def _power_conjugate(y: Rounded) -> Rounded:
-    return (_raised(1.0 + y, 1.0 + POWER_EXPONENT) - 1.0) / (1.0 + POWER_EXPONENT)
+def _capped(cap: float) -> Generator:
+    """Reverse KL on ratios up to `cap`."""
+    edge = 1.0 - 1.0 / cap
 
+    def ratio(y: Rounded) -> Rounded:
+        return re.minimum(_reverse_kl_ratio(re.minimum(y, edge)), cap)
 
-_EDGE = 1.0 - 1.0 / RATIO_CAP
-
-
-def _capped_ratio(y: Rounded) -> Rounded:
-    return re.minimum(_reverse_kl_ratio(re.minimum(y, _EDGE)), RATIO_CAP)
-
-
-def _capped_conjugate(y: Rounded) -> Rounded:
-    return RATIO_CAP * re.maximum(y - _EDGE, 0.0) - re.log(1.0 - re.minimum(y, _EDGE))
+    return Generator(
+        ratio,
+        ratio,
+        lambda y: cap * re.maximum(y - edge, 0.0) - re.log(1.0 - re.minimum(y, edge)),
+        lambda y, w: re.where(y.value < edge, w * w, 0.0),
+        lambda y: 1.0 / (1.0 - np.minimum(y, edge)),
+        lambda y: np.where(y <= edge, (1.0 - np.minimum(y, edge)) ** -2.0, 0.0),
+        lambda w: 1.0 - 1.0 / w,
+        edge=edge,
+    )
 
 
 GENERATORS = {
@@ -182,25 +205,8 @@ GENERATORS = {
         lambda w: 1.0 - 1.0 / w,
         1.0,
     ),
-    "power": Generator(
-        _power_ratio,
-        _power_ratio,
-        _power_conjugate,
-        lambda _, w: POWER_EXPONENT * _raised(w, 1.0 - 1.0 / POWER_EXPONENT),
-        lambda y: np.maximum(1.0 + y, 0.0) ** POWER_EXPONENT,
-        lambda y: POWER_EXPONENT * np.maximum(1.0 + y, 0.0) ** (POWER_EXPONENT - 1.0),
-        lambda w: w ** (1.0 / POWER_EXPONENT) - 1.0,
-    ),
-    "capped": Generator(
-        _capped_ratio,
-        _capped_ratio,
-        _capped_conjugate,
-        lambda y, w: re.where(y.value < _EDGE, w * w, 0.0),
-        lambda y: 1.0 / (1.0 - np.minimum(y, _EDGE)),
-        lambda y: np.where(y <= _EDGE, (1.0 - np.minimum(y, _EDGE)) ** -2.0, 0.0),
-        lambda w: 1.0 - 1.0 / w,
-        edge=_EDGE,
-    ),
+    **{name: _power(exponent) for name, exponent in EXPONENTS.items()},
+    **{name: _capped(cap) for name, cap in CAPS.items()},
 }
 
 VALUE_CAPS = {

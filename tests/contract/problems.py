@@ -15,17 +15,19 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 from contract.generators import VALUE_CAPS
-from contract.protocol import Batch, Settings, Tables
+from contract.protocol import ACTIONS, Batch, Rates, Settings, Tables
 from hypothesis import strategies as st
 
 from reference.mdp import MDP
 
-STATES, ACTIONS = 4, 3
+STATES = 4
 PADDING = 4
 ROWS = STATES * ACTIONS * (STATES + 1) + PADDING
 EIGHTHS = 8
 DTYPE = np.dtype(jnp.zeros(0).dtype)
 """The precision under test: JAX's default float, decided by JAX_ENABLE_X64."""
+RATES = Rates(critic=0.5, actor=0.25, value=0.125, log_alpha=0.0625)
+"""Step sizes of one update in which everything learns."""
 
 
 @dataclasses.dataclass(frozen=True)

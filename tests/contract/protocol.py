@@ -5,8 +5,10 @@ An implementation under test is an object with a `name` and any of the functions
 `--implementation module:object` loads someone else's. B is the number of rows of a batch, S of states, A of actions,
 O and U the sizes of observations and actions. Arguments are NumPy arrays of the precision under test (JAX's default
 float), results anything that `numpy.asarray` takes. A `divergence` is a name of `DIVERGENCES`: `"fermi-dirac"` has cap
-`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. A `recipe`
-is `"roer-published"` or `"js-note"`.
+`FERMI_DIRAC_CAP`, `"power"` exponent `POWER_EXPONENT`, `"capped"` is reverse KL on ratios up to `RATIO_CAP`. Generators
+one by one are also those of `STEEP_DIVERGENCES`, whose ratios are steep somewhere: `"power-steep"` has exponent
+`STEEP_EXPONENT`, `"capped-far"` is reverse KL on ratios up to `FAR_CAP`. A `recipe` is `"roer-published"` or
+`"js-note"`.
 
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
@@ -60,7 +62,11 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 Agents, which run the whole update with plain gradient steps of given rates:
 
     tabular(divergence | None) -> TabularAgent
-    continuous(divergence | None) -> ContinuousAgent
+    whole_update(divergence, objective, law, tables, rates, batch, settings, initial (S,), beta, fraction, /, **others)
+            -> (Tables, (B,), beta, fraction)                                one update of tables, new weights, new beta
+        objective: `conditional` or `occupancy`, the flow dual with `initial` for the law of initial states; law: as in
+        `beta_law`, from `beta` and `fraction`; others: the settings that it reads
+    continuous(divergence | None, penalised=False) -> ContinuousAgent        penalised: with the penalty, coefficient 1
     replay() -> ReplayBuffer
     store() -> Store                                                         n-step windows and sampling in proportion
     starts() -> Starts                                                       a ring of initial states
@@ -79,7 +85,12 @@ import numpy as np
 FERMI_DIRAC_CAP = 4.0
 POWER_EXPONENT = 1.5
 RATIO_CAP = 4.0
+STEEP_EXPONENT = 0.25
+FAR_CAP = 50.0
+ACTIONS = 3
+"""Actions of every problem on tables."""
 DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
+STEEP_DIVERGENCES = ("power-steep", "capped-far")
 
 
 class Batch(NamedTuple):
@@ -167,7 +178,9 @@ class LearningStep(NamedTuple):
     """What one step of insert, sample, update, write back and act did, and the randomness that it used.
 
     The one row of `new` overwrites the oldest, `rows` indices are drawn, and an action (U,) is taken at `observation`
-    with `action_noise` (U,). `weights` are those of the buffer afterwards, in storage order.
+    with `action_noise` (U,). `weights` are those of the buffer afterwards, in storage order. LaBER draws `candidates`
+    times `rows` slots, `drawn`, measures their errors with `select_noise` (rows of it, U) at s', and keeps `positions`
+    of them, whose slots are `indices`.
     """
 
     state: Any
@@ -177,6 +190,9 @@ class LearningStep(NamedTuple):
     target_noise: np.ndarray
     actor_noise: np.ndarray
     action_noise: np.ndarray
+    drawn: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    select_noise: np.ndarray | None = None
 
 
 class ContinuousAgent(Protocol):
@@ -196,9 +212,20 @@ class ContinuousAgent(Protocol):
         """`update`, run as `variant` (see tests/variants.py) says."""
 
     def learning_step(
-        self, state: Any, stored: Batch, new: Batch, observation: np.ndarray, settings: Settings, rows: int
+        self,
+        state: Any,
+        stored: Batch,
+        new: Batch,
+        observation: np.ndarray,
+        settings: Settings,
+        rows: int,
+        n_step: int = 1,
+        candidates: int = 1,
     ) -> LearningStep:
-        """One whole step with a replay buffer that the rows of `stored` fill: see `LearningStep`."""
+        """One whole step with a replay buffer that the rows of `stored` fill: see `LearningStep`.
+
+        Consecutive rows are consecutive steps, and an episode ends where a row is terminated.
+        """
 
     def layers(self, state: Any) -> Layers: ...
 
@@ -318,6 +345,7 @@ class Implementation:
     squashed_mode: Callable[..., Any] | None = None
     actor_gradient: Callable[..., Any] | None = None
     tabular: Callable[..., TabularAgent] | None = None
+    whole_update: Callable[..., Any] | None = None
     continuous: Callable[..., ContinuousAgent] | None = None
     replay: Callable[[], ReplayBuffer] | None = None
     store: Callable[[], Store] | None = None

@@ -14,6 +14,7 @@ of one update (the one that the implementation must follow):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,6 +114,11 @@ class Step(NamedTuple):
     y: Rounded
     td_error: Rounded | None
     log_prob: Rounded
+    beta: Rounded | None = None
+
+
+Law = Callable[[Rounded, np.ndarray], Rounded]
+"""A law of beta: from the TD errors of the new value and the law of the rows."""
 
 
 def lift(tables: Tables) -> RoundedTables:
@@ -126,10 +132,29 @@ def next_value(tables: RoundedTables, states: np.ndarray) -> Rounded:
     return (re.exp(log_pi) * (q - re.exp(tables.log_alpha) * log_pi)).sum(axis=-1)[states]
 
 
+def flow_rows(
+    divergence: str, delta: Rounded, going: Rounded, gamma: Any, beta: Any, cap: float, mass: Rounded
+) -> tuple[Rounded, Rounded]:
+    """Derivative of the flow dual's beta sum m f*(delta / beta) in V(s) and in V(s') of every row (OCC-01)."""
+    pull = beta * (mass * capped_ratio(divergence, delta / beta, cap)) / beta
+    return -pull, pull * gamma * going
+
+
 def update(
-    tables: RoundedTables, batch: Batch, weights: Rounded, settings: Settings, rates: Rates, divergence: str | None
+    tables: RoundedTables,
+    batch: Batch,
+    weights: Rounded,
+    settings: Settings,
+    rates: Rates,
+    divergence: str | None,
+    initial: np.ndarray | None = None,
+    law: Law | None = None,
 ) -> Step:
-    """One whole update of tables with plain gradient steps; `weights` are the stored ones (B,)."""
+    """One whole update of tables with plain gradient steps; `weights` are the stored ones (B,).
+
+    With an `initial` law (S,) of states the value minimises the flow dual instead, and ratios are those of occupancies.
+    A `law` moves beta after the value has been learned with that of the settings.
+    """
     s, a, after = batch.observation.argmax(-1), batch.action.argmax(-1), batch.next_observation.argmax(-1)
     reward, mass, going = exact(batch.reward), exact(batch.mass), exact(1.0 - batch.terminated)
     alpha, gamma = re.exp(tables.log_alpha), settings.discount
@@ -140,14 +165,25 @@ def update(
     ]
     critic = tables.critic - rates.critic * re.stack(gradients)
     # 2 value, 3 weights
-    value, td_error, new_weights = tables.value, None, weights
+    value, td_error, new_weights, beta = tables.value, None, weights, None
     if divergence is not None:
-        q = re.minimum(tables.target[0], tables.target[1])[s, a]
-        z = (q - value[s]) / settings.beta
-        slope = 1.0 - capped_ratio(divergence, z, settings.value_cap)
-        value = value - rates.value * re.scatter_add(mass * slope, (s,), value.shape)
+        if initial is None:
+            q = re.minimum(tables.target[0], tables.target[1])[s, a]
+            z = (q - value[s]) / settings.beta
+            slope = re.scatter_add(mass * (1.0 - capped_ratio(divergence, z, settings.value_cap)), (s,), value.shape)
+        else:
+            delta = reward + gamma * (going * value[after]) - value[s]
+            here, there = flow_rows(divergence, delta, going, gamma, settings.beta, settings.value_cap, mass)
+            flow = re.scatter_add(here, (s,), value.shape) + re.scatter_add(there, (after,), value.shape)
+            slope = (1.0 - gamma) * exact(initial) + flow
+        value = value - rates.value * slope
         td_error = reward + gamma * (going * value[after]) - value[s]
-        ratio, _ = relaxed_ratio(divergence, td_error / settings.beta, batch.mass.astype(np.float64))
+        rows = batch.mass.astype(np.float64)
+        beta = exact(settings.beta) if law is None else law(td_error, rows)
+        if initial is None:
+            ratio, _ = relaxed_ratio(divergence, td_error / beta, rows)
+        else:
+            ratio = GENERATORS[divergence].ratio(re.minimum(td_error / beta, settings.value_cap))
         new_weights = (1.0 - settings.weight_rate) * weights + settings.weight_rate * ratio
     # 4 actor: d/dlogit(a) of sum_b pi(b)(alpha log pi(b) - Q(b)) is pi(a)(g(a) - sum_b pi(b) g(b)), g = alpha log pi
     # - Q
@@ -164,7 +200,7 @@ def update(
     log_alpha = tables.log_alpha + rates.log_alpha * (alpha * (log_prob + settings.target_entropy))
     # 6 targets
     target = settings.tau * critic + (1.0 - settings.tau) * tables.target
-    return Step(RoundedTables(critic, target, logits, value, log_alpha), new_weights, y, td_error, log_prob)
+    return Step(RoundedTables(critic, target, logits, value, log_alpha), new_weights, y, td_error, log_prob, beta)
 
 
 # -- the continuous update: small ReLU networks, differentiated by hand ----------------------------------------------
@@ -251,6 +287,22 @@ def policy(layers: Layers, observation: Rounded, noise: np.ndarray) -> Policy:
     return Policy(hidden, tape, inside, std, eps, z, u, re.tanh(u), log_prob.sum(axis=-1))
 
 
+def critic_target(layers: Layers, batch: Batch, reward: Rounded, gamma: Any, noise: np.ndarray) -> Rounded:
+    """y of every row, given the noise of the actions at its successor."""
+    following = exact(batch.next_observation)
+    ahead = policy(layers, following, noise)
+    beyond = [_forward(twin, re.concatenate([following, ahead.action]))[0][:, 0] for twin in layers.target]
+    soft = re.minimum(*beyond) - re.exp(layers.log_alpha) * ahead.log_prob
+    return reward + gamma * (exact(1.0 - batch.terminated) * soft)
+
+
+def error_size(layers: Layers, batch: Batch, reward: Rounded, gamma: Any, noise: np.ndarray) -> Rounded:
+    """max_i |Q_i - y| of every row."""
+    y, joint = critic_target(layers, batch, reward, gamma, noise), exact(np.hstack([batch.observation, batch.action]))
+    errors = [_forward(twin, joint)[0][:, 0] - y for twin in layers.critic]
+    return re.maximum(*(re.maximum(error, -error) for error in errors))
+
+
 def continuous_update(
     layers: Layers,
     batch: Batch,
@@ -260,21 +312,32 @@ def continuous_update(
     divergence: str | None,
     target_noise: np.ndarray,
     actor_noise: np.ndarray,
+    rows: tuple[Rounded, Rounded] | None = None,
+    loss_weights: Rounded | None = None,
+    penalty: Callable[[list, list, Rounded], list] | None = None,
 ) -> tuple[Layers, Rounded]:
-    """One whole update of small networks with plain gradient steps, given the noise of its two action samples."""
+    """One whole update of small networks with plain gradient steps, given the noise of its two action samples.
+
+    `rows` are the rewards and discounts (B,) of rows of several steps; `loss_weights` (B,) are the factors of the
+    critic's loss where these are not the stored weights; `penalty` gives what is added to the derivative in each kernel
+    of a twin, from its layers, its tape and the masses.
+    """
     observation, following = exact(batch.observation), exact(batch.next_observation)
-    reward, mass, going = exact(batch.reward), exact(batch.mass), exact(1.0 - batch.terminated)
-    alpha, gamma = re.exp(layers.log_alpha), settings.discount
+    mass, going = exact(batch.mass), exact(1.0 - batch.terminated)
+    reward, gamma = (exact(batch.reward), settings.discount) if rows is None else rows
+    alpha = re.exp(layers.log_alpha)
     joint = re.concatenate([observation, exact(batch.action)])
     # 1 critic
-    ahead = policy(layers, following, target_noise)
-    beyond = [_forward(twin, re.concatenate([following, ahead.action]))[0][:, 0] for twin in layers.target]
-    y = reward + gamma * (going * (re.minimum(*beyond) - alpha * ahead.log_prob))
+    y = critic_target(layers, batch, reward, gamma, target_noise)
     critic = []
     for twin in layers.critic:
         q, tape = _forward(twin, joint)
-        slope = (mass * weights * (q[:, 0] - y)).reshape(-1, 1)
-        critic.append(_descend(twin, _backward(twin, tape, slope)[0], rates.critic))
+        factor = weights if loss_weights is None else loss_weights
+        slope = (mass * factor * (q[:, 0] - y)).reshape(-1, 1)
+        gradients = _backward(twin, tape, slope)[0]
+        if penalty is not None:
+            gradients = [(dw + g, db) for (dw, db), g in zip(gradients, penalty(twin, tape, mass), strict=True)]
+        critic.append(_descend(twin, gradients, rates.critic))
     # 2 value, 3 weights
     value, new_weights = layers.value, weights
     if divergence is not None:

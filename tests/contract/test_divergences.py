@@ -7,7 +7,7 @@ from contract import shadow
 from contract.compare import EPS, examples
 from contract.generators import GENERATORS, LOG_2, reference_divergence
 from contract.problems import DTYPE, grids, laws
-from contract.protocol import DIVERGENCES
+from contract.protocol import DIVERGENCES, STEEP_DIVERGENCES
 from contract.shadow import exact
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from tolerances import divergence_accuracy
 
 from reference.weights import optimal_weights
 
+GENERATED = (*DIVERGENCES, *STEEP_DIVERGENCES)
 B = 64
 N = 256
 UNIT = unit_roundoff(DTYPE)
@@ -42,7 +43,7 @@ def arguments(divergence: str) -> np.ndarray:
     return np.resize(y, N).astype(DTYPE)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", GENERATED)
 def test_conjugate(divergence, offered, row):
     """f* against reference; its derivative is the ratio, and the ratio's the curvature, off kinks (FD-01, FD-05)."""
     y = arguments(divergence)
@@ -62,7 +63,7 @@ def test_conjugate(divergence, offered, row):
         row("FD-01", f"{quantity} ({divergence})", error[where], bound[where], reason)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", GENERATED)
 def test_no_derivative_is_undefined(divergence, offered, row):
     """Far below and, without a pole, far above, and at kinks: infinite perhaps, never NaN."""
     generator = GENERATORS[divergence]
@@ -76,7 +77,7 @@ def test_no_derivative_is_undefined(divergence, offered, row):
     )
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", GENERATED)
 def test_slope(divergence, offered, row):
     """f'(w), which turns a largest ratio into a cap on arguments, against reference."""
     oracle = reference_divergence(divergence)
@@ -89,7 +90,7 @@ def test_slope(divergence, offered, row):
     row("FD-01", f"slope ({divergence})", np.abs(seen - truth), bound, reason)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", GENERATED)
 @examples(0.5)
 @example(grid=ladder, law=UNEVEN, exponent=17, tied=False)
 @given(grid=grids(-3, 3), law=laws(B), exponent=st.sampled_from((-17, -8, -2, 2, 8, 14, 17)), tied=st.booleans())
@@ -126,7 +127,7 @@ def test_relaxed_at_every_temperature(divergence, grid, law, exponent, tied, off
     )
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("divergence", GENERATED)
 @examples(0.4)
 @given(grid=grids(-2, 2), law=laws(B))
 def test_derivative_of_the_multiplier(divergence, grid, law, offered, row):

@@ -56,12 +56,6 @@ def test_huber_gradient(grid, weight, mass, width, offered, row):
 # -- the flow dual ----------------------------------------------------------------------------------------------------
 
 
-def flow_rows(divergence, delta, going, gamma, beta, cap, mass):
-    """Derivative of beta sum m f*(delta / beta) in V(s) and in V(s') of every row."""
-    pull = beta * (mass * shadow.capped_ratio(divergence, delta / beta, cap)) / beta
-    return -pull, pull * gamma * going
-
-
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @given(
     grid=grids(-4, 4),
@@ -86,7 +80,7 @@ def test_flow_gradient(divergence, grid, mass, gamma, beta, which, offered, row)
     )
     going = exact(1.0 - terminated)
     delta = exact(reward) + exact(discount) * (going * exact(following)) - exact(v)
-    here, there = flow_rows(divergence, delta, going, exact(discount), beta, cap, exact(m))
+    here, there = shadow.flow_rows(divergence, delta, going, exact(discount), beta, cap, exact(m))
     name = f"gradient of the flow dual ({divergence})"
     agree(row, "OCC-01", f"{name} in V(s)", seen[0], here)
     agree(row, "OCC-01", f"{name} in V(s')", seen[1], there)
@@ -152,7 +146,7 @@ class Flow:
         reward = Rounded(self.reward, np.abs(self.reward - self.reward.astype(dtype)), unit, tiny)
         going, mass = v._lift(1.0 - self.batch.terminated), v._lift(self.batch.mass.astype(np.float64))
         delta = reward + self.gamma * (going * v[self.after]) - v[self.s]
-        here, there = flow_rows(self.divergence, delta, going, self.gamma, self.beta, self.cap, mass)
+        here, there = shadow.flow_rows(self.divergence, delta, going, self.gamma, self.beta, self.cap, mass)
         shape = values.shape
         table = scatter_add(here, (self.s,), shape) + scatter_add(there, (self.after,), shape)
         return ((1.0 - self.gamma) * v._lift(self.initial.astype(np.float64)) + table)[: self.n]

@@ -14,13 +14,13 @@ import pytest
 import running_error as re
 from contract import shadow
 from contract.compare import agree, examples
+from contract.networks import ACTION_SIZE, BATCH, OBSERVATIONS, penalty_by_hand
 from contract.problems import DTYPE
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
 from running_error import Rounded
 
-OBSERVATIONS, ACTION_SIZE, BATCH = 3, 2, 12
 NETWORKS = {"no hidden layer": (), "one hidden layer": (5,), "three hidden layers": (5, 4, 3)}
 
 
@@ -42,35 +42,6 @@ def rows(seed: int) -> tuple[np.ndarray, ...]:
     action = np.tanh(rng.normal(size=(BATCH, ACTION_SIZE)))
     weight, mass = rng.integers(1, 33, BATCH) / 16, rng.integers(1, 9, BATCH) / 64
     return tuple(x.astype(DTYPE) for x in (observation, action, target, weight, mass))
-
-
-def root(x: Rounded) -> Rounded:
-    """The square root of numbers from one on, charged as exp(log(x) / 2), more than any square root costs."""
-    return re.exp(0.5 * re.log(x))
-
-
-def penalty_by_hand(layers: list, tape: list, mass: Rounded) -> tuple[Rounded, list]:
-    """One twin's penalty and its derivative in the layers."""
-    kernels = [kernel for kernel, _ in layers]
-    masks = [active for _, active in tape[:-1]]
-    kernels[0] = kernels[0][OBSERVATIONS:]
-    slopes = [mass.ones().reshape(-1, 1)]
-    for kernel, mask in zip(reversed(kernels[1:]), reversed(masks), strict=True):
-        slopes.append(mask * (slopes[-1] @ kernel.T))
-    slopes = slopes[::-1]
-    slope = slopes[0] @ kernels[0].T
-    norm = root(re.maximum((slope * slope).sum(axis=-1), 1.0))
-    excess = norm - 1.0
-    back = (2.0 * mass * excess / norm).reshape(-1, 1) * slope
-    gradients = [(back.T @ slopes[0])]
-    back = back @ kernels[0]
-    for kernel, mask, after in zip(kernels[1:], masks, slopes[1:], strict=True):
-        back = mask * back
-        gradients.append(back.T @ after)
-        back = back @ kernel
-    still = exact(np.zeros((OBSERVATIONS, gradients[0].shape[1])))
-    gradients[0] = re.concatenate([still, gradients[0]], axis=0)
-    return (mass * excess * excess).sum(), gradients
 
 
 def expected(layers: list, observation, action, target, weight, mass, coefficient: float) -> tuple[Rounded, list]:

@@ -6,7 +6,7 @@ import tolerances_replay as bounds
 from contract.compare import EPS, agree, examples
 from contract.problems import DTYPE
 from contract.shadow import exact
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 DRAWS = 2**16
@@ -96,13 +96,14 @@ def test_many_slots(offered, row):
 
 
 @examples(0.6)
+@example(sixteenths=[1, 2**14, 2**14, 2**13], exponent=1.0, seed=0)  # a slot that is not drawn has no say
 @given(
     sixteenths=st.lists(st.integers(1, 256), min_size=4, max_size=4),
     exponent=st.sampled_from((0.0, 0.25, 0.5, 1.0)),
     seed=st.integers(0, 2**16),
 )
 def test_importance(sixteenths, exponent, seed, offered, row):
-    """(N P(i))^-b over the batch's maximum; 1 to the bit for b = 0."""
+    """(N P(i))^-b over the maximum of the batch, not of the buffer, so that one is always 1; all are 1 for b = 0."""
     buffers = offered("store")()
     weights = np.array(sixteenths) / 16
     buffer = fill(buffers, 4, 4, dict(enumerate(weights)))
@@ -113,6 +114,9 @@ def test_importance(sixteenths, exponent, seed, offered, row):
     # the largest of (N P)^-b is that of the smallest weight
     expected = bounds.power(exact(np.min(weights[indices])) / drawn, exponent)
     agree(row, "RB-04", "importance correction", factors, expected)
+    row.exact(
+        "RB-04", "a batch's largest importance correction", max(factors) == 1.0, f"expected 1, saw {max(factors)}"
+    )
 
 
 @given(sixteenths=st.lists(st.integers(1, 64), min_size=4, max_size=4), seed=st.integers(0, 2**16))

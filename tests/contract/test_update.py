@@ -4,23 +4,16 @@ import numpy as np
 import pytest
 import running_error as re
 from contract import shadow
-from contract.compare import REASON, agree, examples
-from contract.problems import DTYPE, problems, settings, stored_weights, tables
-from contract.protocol import Batch, Layers, Rates, Settings
+from contract.compare import QUANTITIES, REASON, agree, examples
+from contract.networks import BATCH, flat, random_batch, random_layers
+from contract.problems import DTYPE, RATES, problems, settings, stored_weights, tables
+from contract.protocol import Batch, Layers, Settings
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
 from running_error import Rounded
 
 DIVERGENCES = (None, "kl", "js", "fermi-dirac")
-QUANTITIES = {
-    "critic": "critic after the update",
-    "target": "target critic after the update",
-    "logits": "policy after the update",
-    "value": "value after the update",
-    "log_alpha": "temperature after the update",
-}
-RATES = Rates(critic=0.5, actor=0.25, value=0.125, log_alpha=0.0625)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -49,61 +42,6 @@ def test_tabular_update(divergence, data, offered, row):
         np.array_equal(seen.critic[:, problem.n :], start.critic[:, problem.n :]),
         "expected the critic of states without data to stay as it was",
     )
-
-
-OBSERVATIONS, ACTION_SIZE, WIDTH, BATCH = 3, 2, 5, 12
-
-
-def random_layers(seed: int, log_std_range: tuple[float, float], spread: float) -> Layers:
-    """Small networks with all parameters different; `spread` scales the log-std head so that it meets its clip."""
-    rng = np.random.default_rng(seed)
-
-    def layer(inputs: int, outputs: int, scale: float = 1.0):
-        kernel = rng.normal(size=(inputs, outputs)) * scale / np.sqrt(inputs)
-        return kernel.astype(DTYPE), (rng.normal(size=outputs) / 4).astype(DTYPE)
-
-    def stack(inputs: int):
-        return [layer(inputs, WIDTH), layer(WIDTH, 1)]
-
-    joint = OBSERVATIONS + ACTION_SIZE
-    return Layers(
-        [stack(joint), stack(joint)],
-        [stack(joint), stack(joint)],
-        [layer(OBSERVATIONS, WIDTH)],
-        layer(WIDTH, ACTION_SIZE),
-        layer(WIDTH, ACTION_SIZE, spread),
-        stack(OBSERVATIONS),
-        np.asarray(-0.5, DTYPE),
-        log_std_range,
-    )
-
-
-def random_batch(seed: int) -> Batch:
-    rng = np.random.default_rng(seed)
-
-    def numbers(*shape: int) -> np.ndarray:
-        return rng.normal(size=shape).astype(DTYPE)
-
-    terminated = (np.arange(BATCH) % 4 == 0).astype(DTYPE)
-    mass = (rng.integers(1, 9, BATCH) / 64).astype(DTYPE)
-    weight = (rng.integers(1, 33, BATCH) / 16).astype(DTYPE)
-    action = np.tanh(numbers(BATCH, ACTION_SIZE))
-    return Batch(
-        numbers(BATCH, OBSERVATIONS), action, numbers(BATCH), numbers(BATCH, OBSERVATIONS), terminated, weight, mass
-    )
-
-
-def flat(layers: Layers) -> dict[str, list]:
-    """The arrays of each group, in order."""
-    return {
-        "critic": [x for twin in layers.critic for layer in twin for x in layer],
-        "target critic": [x for twin in layers.target for layer in twin for x in layer],
-        "actor's hidden layers": [x for layer in layers.actor for x in layer],
-        "mean head": list(layers.mean),
-        "log-std head": list(layers.log_std),
-        "value": [x for layer in layers.value for x in layer],
-        "temperature": [layers.log_alpha],
-    }
 
 
 def continuous_expectation(agent, layers: Layers, state, batch: Batch, scalars: Settings, divergence: str | None):

@@ -59,6 +59,10 @@ def test_every_preset_stands_for_functions(row, name):
         ({"divergence": "fermi-dirac", "ratio_cap": 3.0}, r"--ratio-cap: .*in \(1, 2\) for fermi-dirac"),
         ({"divergence": "reverse-kl", "value_cap": 1.0}, "--value-cap: the conjugate of reverse-kl ends at 1.0000"),
         ({"baseline": "per"}, "--baseline: the baselines weigh by critic errors"),
+        (
+            {"value_objective": "occupancy", "n_step": 3},
+            "--n-step: expected 1 with .*occupancy, .*saw 3",
+        ),
         ({"ratio_max": 0.5}, "--ratio-max: expected at least --ratio-min"),
         ({"beta_min": 2.0, "beta_max": 1.0}, "--beta-max: expected more than --beta-min"),
         ({"ess_target": 1.0}, r"--ess-target: expected a number in \(0, 1\), saw 1.0"),

@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_divergences, deep_losses, deep_replay
+from contract.adapters import deep_beta, deep_divergences, deep_losses, deep_replay, deep_update
 from contract.protocol import (
+    FAR_CAP,
     FERMI_DIRAC_CAP,
     POWER_EXPONENT,
     RATIO_CAP,
+    STEEP_EXPONENT,
     Batch,
     Draw,
     Implementation,
@@ -31,7 +33,20 @@ from contract.protocol import (
     Tables,
 )
 
-from deep import agent, build, distributions, interaction, losses, networks, replay, sampling, types, weights
+from deep import (
+    agent,
+    baselines,
+    build,
+    distributions,
+    interaction,
+    losses,
+    networks,
+    penalty,
+    replay,
+    sampling,
+    types,
+    weights,
+)
 from deep import divergence as generators
 
 DIVERGENCES = {
@@ -43,6 +58,8 @@ DIVERGENCES = {
     "reverse-kl": generators.REVERSE_KL,
     "power": generators.power(POWER_EXPONENT),
     "capped": generators.capped(generators.REVERSE_KL, RATIO_CAP),
+    "power-steep": generators.power(STEEP_EXPONENT),
+    "capped-far": generators.capped(generators.REVERSE_KL, FAR_CAP),
     None: None,
 }
 
@@ -196,7 +213,8 @@ class TabularDeep:
 
         self._iterate = compiled(iterate)  # one compilation for single updates and for long runs
 
-    def state(self, tables: Tables, rates: Rates) -> types.AgentState:
+    @staticmethod
+    def state(tables: Tables, rates: Rates) -> types.AgentState:
         def wrapped(table):
             return {"params": {"table": jnp.asarray(table)}}
 
@@ -215,7 +233,8 @@ class TabularDeep:
     def iterate(self, state: types.AgentState, batch: Batch, settings: Settings, steps: int):
         return self._iterate(types.Settings(*settings), at(state, settings), rows(batch, settings), np.int32(steps))
 
-    def tables(self, state: types.AgentState) -> Tables:
+    @staticmethod
+    def tables(state: types.AgentState) -> Tables:
         params = state.params
         names = (params.critic, params.target_critic, params.actor, params.value)
         return Tables(*(np.asarray(p["params"]["table"]) for p in names), np.asarray(params.log_alpha))
@@ -234,21 +253,25 @@ class ContinuousDeep:
 
     log_std_range = networks.LOG_STD_RANGE
 
-    def __init__(self, divergence: str | None, hidden: tuple[int, ...] = (5,), action_size: int = 2) -> None:
+    def __init__(
+        self, divergence: str | None, penalised: bool = False, hidden: tuple[int, ...] = (5,), action_size: int = 2
+    ) -> None:
         self.action_size = action_size
-        learner = agent.Learner(
-            networks.continuous(action_size, hidden), OPTIMIZERS, **build.roer(DIVERGENCES[divergence])
-        )
+        functions = build.roer(DIVERGENCES[divergence])
+        if penalised:
+            functions["penalty"] = penalty.penalised_values
+        learner = agent.Learner(networks.continuous(action_size, hidden), OPTIMIZERS, **functions)
         self.learner = learner
         self._interact = compiled(
-            lambda rows, *arguments: interaction.interact(learner, self.plan(rows), *arguments), static_argnums=0
+            lambda plan, *arguments: interaction.interact(learner, plan, *arguments), static_argnums=0
         )
+        self._select = compiled(self._select, static_argnums=0)
         self._two_results = lambda settings, state, batch: agent.update(learner, settings, state, batch)[:2]
         self._jitted = compiled(self._two_results)
 
     @staticmethod
-    def plan(rows: int) -> interaction.Plan:
-        return interaction.Plan(sampling.weighted, rows)
+    def plan(rows: int, n_step: int = 1, candidates: int = 1) -> interaction.Plan:
+        return interaction.Plan(sampling.weighted, rows, n_step=n_step, candidates=candidates)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
         def stack(dense):
@@ -286,19 +309,25 @@ class ContinuousDeep:
         return run(types.Settings(*settings), at(state, settings), batch)
 
     def learning_step(
-        self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int
+        self, state, stored: Batch, new: Batch, observation, settings: Settings, rows: int, n_step=1, candidates=1
     ) -> LearningStep:
+        plan = self.plan(rows, n_step, candidates)
         buffer = replay.create(len(stored.reward), stored.observation.shape[1], self.action_size)
         for row in range(len(stored.reward)):
             buffer = replay.insert(buffer, self._transition(stored, row))
         buffer = replay.set_weights(buffer, jnp.arange(len(stored.reward)), jnp.asarray(stored.weight))
-        key, sample_key, _, _ = jax.random.split(state.key, 4)
-        indices = np.asarray(replay.sample_indices(sample_key, buffer, rows))
+        key, sample_key, select_key, _ = jax.random.split(state.key, 4)
+        drawn = np.asarray(replay.sample_indices(sample_key, buffer, candidates * rows))
+        positions, select_noise = np.arange(rows), None
+        if candidates > 1:
+            new_row = self._transition(new, 0)
+            kept, noise = self._select(plan, settings.discount, state, buffer, new_row, jnp.asarray(drawn), select_key)
+            positions, select_noise = np.asarray(kept), np.asarray(noise)
         target_noise, actor_noise = self.noise(state._replace(key=key), rows)
         act_key = jax.random.split(jax.random.split(key, 4)[0])[1]
         action_noise = jax.random.normal(act_key, (1, self.action_size), jnp.zeros(0).dtype)[0]
         state, memory, action, _ = self._interact(
-            rows,
+            plan,
             types.Settings(*settings),
             at(state, settings),
             interaction.Memory(buffer, None),
@@ -307,8 +336,26 @@ class ContinuousDeep:
         )
         buffer = memory.replay
         return LearningStep(
-            state, np.asarray(buffer.weight), action, indices, target_noise, actor_noise, np.asarray(action_noise)
+            state,
+            np.asarray(buffer.weight),
+            action,
+            drawn[positions],
+            target_noise,
+            actor_noise,
+            np.asarray(action_noise),
+            drawn,
+            positions,
+            select_noise,
         )
+
+    def _select(self, plan, discount, state, buffer, new, drawn, key):
+        """The positions that LaBER keeps of the slots drawn, and the noise with which their errors are measured."""
+        batch = replay.gather(replay.insert(buffer, new), drawn, discount, plan.n_step)
+        noise_key, position_key = jax.random.split(key)
+        q = self.learner.networks.critic.apply(state.params.critic, batch.observation, batch.action)
+        errors = q - agent.critic_target(self.learner, state, batch, noise_key)
+        positions, _ = baselines.laber_select(position_key, baselines.error_size(errors), plan.batch_size)
+        return positions, jax.random.normal(noise_key, (len(drawn), self.action_size), jnp.zeros(0).dtype)
 
     @staticmethod
     def _transition(batch: Batch, row: int) -> replay.Transition:
@@ -498,5 +545,6 @@ implementation = Implementation(
     pal_gradient=deep_replay.pal_gradient,
     laber_select=deep_replay.laber_select,
     laber_gradient=deep_replay.laber_gradient,
+    whole_update=deep_update.whole_update,
     learning_stream=learning_stream,
 )
