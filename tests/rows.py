@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -64,16 +65,33 @@ class Row:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
+class Witness(NamedTuple):
+    """The entry of an array that is worst for its bound: where it stands, what was seen there and what was expected."""
+
+    index: int
+    seen: float
+    expected: float
+
+
 class Rows:
     """The `row` fixture: records comparisons and fails on the first that breaks its bound."""
 
     def __init__(self) -> None:
         self._worst: dict[tuple[str, str], Row] = {}
 
-    def __call__(self, id: str, quantity: str, error: ArrayLike, bound: ArrayLike, reason: str) -> None:
+    def __call__(
+        self,
+        id: str,
+        quantity: str,
+        error: ArrayLike,
+        bound: ArrayLike,
+        reason: str,
+        values: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         """Require `error <= bound`.
 
         `error` and `bound` may be arrays that broadcast; the entry worst relative to its bound is what is kept.
+        `values`, what was seen and what was expected in the shape of `error`, are shown for that entry.
         ValueError for a comparison that could not fail: no entries, or a bound that is negative, infinite or NaN.
         """
         __tracebackhide__ = True
@@ -90,27 +108,37 @@ class Rows:
             raise ValueError(f"{quantity} [{id}]: expected errors >= 0 (take the magnitude), saw {errors.min()}")
         severities = np.divide(errors, bounds, out=np.where(errors == 0.0, 0.0, np.inf), where=bounds > 0.0)
         worst = int(np.argmax(np.where(np.isnan(errors), np.inf, severities)))
-        self._keep(Row(id, quantity, float(errors.flat[worst]), float(bounds.flat[worst]), reason))
+        witness = None
+        if values is not None:
+            seen, expected = (np.broadcast_to(array, errors.shape).flat[worst] for array in values)
+            witness = Witness(worst, float(seen), float(expected))
+        self._keep(Row(id, quantity, float(errors.flat[worst]), float(bounds.flat[worst]), reason), witness)
 
     def exact(self, id: str, quantity: str, condition: bool, message: str) -> None:
         """Require a yes/no `condition`; `message` says what was expected and what was seen."""
         __tracebackhide__ = True
-        self._keep(Row(id, quantity, 0.0 if condition else 1.0, 0.0, message if not condition else "exact", exact=True))
+        row = Row(id, quantity, 0.0 if condition else 1.0, 0.0, message if not condition else "exact", exact=True)
+        self._keep(row, None)
 
-    def _keep(self, row: Row) -> None:
+    def _keep(self, row: Row, witness: Witness | None) -> None:
         __tracebackhide__ = True
         if not row.id or any(character.isspace() for character in row.id):
             raise ValueError(f"expected an id such as 'JS-04', saw {row.id!r} for {row.quantity!r}")
         key = (row.id, row.quantity)
         self._worst[key] = self._worst[key].merged(row) if key in self._worst else row
         if not row.holds:
-            raise AssertionError(row.message())
+            shown = f"; saw {witness.seen!r}, expected {witness.expected!r}" if witness else ""
+            raise AssertionError(row.message() + shown)
 
     def collected(self) -> tuple[Row, ...]:
         """The worst row of each (id, quantity), in the order of first use."""
         return tuple(self._worst.values())
 
 
+RECORDER = pytest.StashKey[Callable[[pytest.FixtureRequest], Rows]]()
+"""What a plugin may set: who makes the recorder of a test, in place of `Rows`."""
+WATCH = pytest.StashKey[Callable[[str, Callable[..., Any]], Callable[..., Any]]]()
+"""What a plugin may set: a wrapper of the functions that an implementation offers, by name."""
 _SESSION = pytest.StashKey[list[Row]]()
 _PASSED = pytest.StashKey[bool]()
 
@@ -145,7 +173,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 @pytest.fixture
 def row(request: pytest.FixtureRequest, record_property):
     """Compare a quantity with its bound; see the module's docstring."""
-    recorder = Rows()
+    recorder = request.config.stash.get(RECORDER, lambda _: Rows())(request)
     yield recorder
     collected = recorder.collected()
     for entry in collected:

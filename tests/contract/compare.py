@@ -29,7 +29,8 @@ def agree(row, id: str, quantity: str, seen: Any, expected: Rounded, reason: str
     seen = np.asarray(seen, dtype=np.float64)
     if seen.shape != expected.shape:
         row.exact(id, quantity, False, f"expected shape {expected.shape}, saw {seen.shape}")
-    row(id, quantity, np.abs(seen - expected.value)[where], expected.error[where], reason)
+    values = seen[where], expected.value[where]
+    row(id, quantity, np.abs(seen - expected.value)[where], expected.error[where], reason, values)
 
 
 def examples(share: float) -> settings:

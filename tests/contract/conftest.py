@@ -3,6 +3,7 @@
     pytest tests/contract                                    the shipped agent, in JAX's default precision
     JAX_ENABLE_X64=1 pytest tests/contract                   the same in float64
     pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
+    ... --deviations FILE                                    the same, where some rows are known to differ and why
 
 Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
 with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
@@ -27,6 +28,8 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RB-05  a new transition's first weight
     NS-01  n-step rows: rewards, successor, termination and discount of every window
     IN-01  the ring of initial states
+    RB-06  the probability that a buffer states for what it drew
+    RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages (contract/beyond: `deep` has none)
     PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
     RN-01  no key is used twice
     RN-02  draws of noise are uncorrelated
@@ -51,7 +54,8 @@ import os
 import pathlib
 
 import pytest
-from contract import protocol
+import rows
+from contract import deviations, protocol
 
 HERE = pathlib.Path(__file__).parent
 
@@ -63,10 +67,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:OBJECT",
         help="what the contract is held against: `deep`, or a contract.protocol.Implementation as module:object",
     )
+    parser.addoption(
+        "--deviations",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="rows in which the implementation is known to differ, with reasons; see contract/deviations.py",
+    )
 
 
 def _specification(config: pytest.Config) -> str:
     return config.getoption("implementation", "deep")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    file = config.getoption("deviations", None)
+    if file is not None:
+        deviations.install(config, file, _specification(config))
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """What `deep` does not compute is no part of its contract."""
+    return True if collection_path == HERE / "beyond" and _specification(config) == "deep" else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -85,15 +106,28 @@ def implementation(request: pytest.FixtureRequest) -> protocol.Implementation:
 
 
 @pytest.fixture
-def offered(implementation: protocol.Implementation):
+def offered(implementation: protocol.Implementation, request: pytest.FixtureRequest):
     """`offered("td_error")`: that function of the implementation, or a skip that says it is not offered."""
+    watch = request.config.stash.get(rows.WATCH, lambda name, function: function)
 
     def get(name: str):
         if not implementation.offers(name):
             pytest.skip(f"{implementation.name}: {name} is not offered")
-        return getattr(implementation, name)
+        return watch(name, getattr(implementation, name))
 
     return get
+
+
+@pytest.fixture
+def known(implementation: protocol.Implementation):
+    """`known("kl")`: that divergence, or a skip that says it is not offered; None is plain SAC."""
+
+    def check(divergence: str | None) -> str | None:
+        if divergence is not None and divergence not in implementation.divergences:
+            pytest.skip(f"{implementation.name}: divergence {divergence} is not offered")
+        return divergence
+
+    return check
 
 
 # -- the certificate --------------------------------------------------------------------------------------------------

@@ -10,6 +10,33 @@ one by one are also those of `STEEP_DIVERGENCES`, whose ratios are steep somewhe
 `STEEP_EXPONENT`, `"capped-far"` is reverse KL on ratios up to `FAR_CAP`. A `recipe` is `"roer-published"` or
 `"js-note"`.
 
+How to write an adapter. One module, one object::
+
+    # yourpackage/contract.py
+    from contract.protocol import Implementation
+    from yourpackage import update_target
+
+    implementation = Implementation(
+        name="yourpackage", polyak=lambda online, target, tau: update_target(target, online, rate=tau)
+    )
+
+    python -m pytest tests/contract --implementation yourpackage.contract:implementation
+
+1. Offer what your code has, one function at a time, and leave the rest out. A function must call *your* code with the
+   numbers it is handed and return what your code computed: an adapter that computes the answer itself tests itself.
+2. Where your formula sits inside a larger step (an update that samples, differentiates and descends), give that step
+   networks and data of which everything but the quantity asked for is known: a critic whose parameters are the values
+   q, an actor that returns the log-probabilities, an optimiser that keeps the gradient it is handed. `adapters/sbx.py`
+   (JAX) and `adapters/sb3.py` (PyTorch) do so; `adapters/rlax.py` and `adapters/optax.py` show the plain case.
+3. If your losses are plain means over the batch, with no weight or mass for each row, say `weighted=False`: rows are
+   then handed over with weight one and mass 1/B. If you know fewer divergences, name them in `divergences`; none is
+   `()`. An agent or a buffer that has only a part of its methods raises `NotOffered` in the others. Without a value
+   network `layers().value` is `[]`; without experience weights `update` returns None for them, as buffers do.
+4. Nothing random is compared number by number but through what you return beside it: `squashed_draw` returns the point
+   before tanh, `noise` the noise that the next update will use.
+5. Where you differ on purpose, write the row and the reason into a file and pass `--deviations FILE`; see
+   `contract/deviations.py`. `snippets` may say in a few lines how the package itself is called, for the report.
+
 Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
 
     soft_value(q (2, B), log_prob (B,), alpha) -> (B,)                       min_i Q_i - alpha log pi
@@ -57,7 +84,7 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
         derivative of the squared loss of M sub-sampled rows, with the |Q - y| of q for priorities; positions, factors
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
-        (B,)` in jnp
+        (B,)` uses operators only, so it takes arrays of any library; a row's derivative is proportional to its mass
 
 Agents, which run the whole update with plain gradient steps of given rates:
 
@@ -71,13 +98,21 @@ Agents, which run the whole update with plain gradient steps of given rates:
     store() -> Store                                                         n-step windows and sampling in proportion
     starts() -> Starts                                                       a ring of initial states
     learning_stream(steps, seed) -> LearningStream                           every random draw of whole learning steps
+
+What other packages compute and `deep` does not (`contract/beyond`; T steps of one trajectory, values (T + 1,) of its
+states, the last to bootstrap from, discounts (T,) zero where the task ends):
+
+    n_step_return(reward (T,), discount (T,), values (T + 1,), n) -> (T,)    the last ones bootstrap from the last value
+    lambda_return(reward, discount, values, lambda_) -> (T,)
+    advantage(reward, discount, values, lambda_) -> (T,)                     generalised advantage estimates
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+import unittest
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -91,6 +126,10 @@ ACTIONS = 3
 """Actions of every problem on tables."""
 DIVERGENCES = ("kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power", "capped")
 STEEP_DIVERGENCES = ("power-steep", "capped-far")
+
+
+class NotOffered(unittest.SkipTest):
+    """Raised by an adapter's agent or buffer in place of what its package does not have: the row is not offered."""
 
 
 class Batch(NamedTuple):
@@ -161,7 +200,8 @@ class Layers(NamedTuple):
     """Parameters of a continuous agent: ReLU between layers, linear output; `(kernel (in, out), bias (out,))` each.
 
     critic and target: two lists of layers on concatenated (observation, action); actor: hidden layers, then `mean` and
-    `log_std` heads on the last hidden one, log_std clipped to `log_std_range`; value: layers on observations.
+    `log_std` heads on the last hidden one, log_std clipped to `log_std_range`; value: layers on observations, none for
+    an agent without a value network.
     """
 
     critic: list[list[Layer]]
@@ -206,7 +246,8 @@ class ContinuousAgent(Protocol):
     def noise(self, state: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The standard-normal noise (B, U) that the next update will use at s' (target) and at s (actor)."""
 
-    def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]: ...
+    def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
+        """One update: the next state and the rows' new experience weights (B,), None without such weights."""
 
     def run(self, variant: Any, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
         """`update`, run as `variant` (see tests/variants.py) says."""
@@ -239,13 +280,16 @@ class ReplayBuffer(Protocol):
 
     def insert(self, buffer: Any, number: int) -> Any: ...
 
-    def contents(self, buffer: Any) -> tuple[np.ndarray, np.ndarray]:
-        """(rows (N, fields) of the filled slots in storage order, weights (N,))."""
+    def row(self, number: int) -> np.ndarray:
+        """What `contents` and `gather` return for transition `number`."""
+
+    def contents(self, buffer: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """(rows (N, fields) of the filled slots in storage order, weights (N,) or None where nothing is weighed)."""
 
     def sample(self, buffer: Any, seed: int, count: int) -> np.ndarray: ...
 
-    def gather(self, buffer: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(rows (B, fields), weights (B,), masses (B,))."""
+    def gather(self, buffer: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """(rows (B, fields), weights (B,), masses (B,)); None for what the buffer does not have."""
 
     def set_weights(self, buffer: Any, indices: np.ndarray, weights: np.ndarray) -> Any: ...
 
@@ -275,7 +319,10 @@ class Store(Protocol):
         """A full buffer of any transitions with these weights."""
 
     def draw(self, buffer: Any, seed: int, count: int, exponent: float) -> tuple[np.ndarray, np.ndarray]:
-        """(indices, factors of the loss) of a batch drawn in proportion with this importance exponent."""
+        """(indices, factors of the loss, None without any) of a batch drawn in proportion with this exponent."""
+
+    def probabilities(self, buffer: Any, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(indices, the probability that the buffer states for each of them) of a batch; only in `contract/beyond`."""
 
 
 class Starts(Protocol):
@@ -357,7 +404,20 @@ class Implementation:
     laber_select: Callable[..., Any] | None = None
     laber_gradient: Callable[..., Any] | None = None
     learning_stream: Callable[..., LearningStream] | None = None
+    n_step_return: Callable[..., Any] | None = None
+    lambda_return: Callable[..., Any] | None = None
+    advantage: Callable[..., Any] | None = None
     divergences: tuple[str, ...] = DIVERGENCES
+    weighted: bool = True
+    snippets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Python that calls the package itself and assigns `theirs`, by function name, its arguments being variables; or
+    by `"id quantity"` of a row, then complete. What the report prints beside a deviation."""
+
+    def rows(self, weight: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The weights and masses of a batch as the implementation can take them: as they are, or one and 1/B."""
+        if self.weighted:
+            return weight, mass
+        return np.ones_like(weight), np.full_like(mass, 1.0 / len(mass))
 
     def offers(self, name: str) -> bool:
         """Whether the function `name` is there."""

@@ -58,6 +58,7 @@ def test_log_density_far_out(offered, row):
                     error,
                     bound,
                     f"running error analysis of the stable form in {DTYPE.name}",
+                    (seen, np.array(truth, float)),
                 )
 
 

@@ -45,9 +45,9 @@ KEPT = 0.875  # share of the data on living states where episodes end; `referenc
 
 
 @given(grid=grids(-8, 8), weight=grids(0, 3), mass=grids(0, 1, 256), width=st.sampled_from((0.25, 1.0, 20.0)))
-def test_huber_gradient(grid, weight, mass, width, offered, row):
+def test_huber_gradient(grid, weight, mass, width, implementation, offered, row):
     """mass w clip(Q_i - y, -width, width) for each twin by itself."""
-    q, y, w, m = grid(2, B), grid(B), weight(B), mass(B)
+    q, y, (w, m) = grid(2, B), grid(B), implementation.rows(weight(B), mass(B))
     seen = offered("huber_gradient")(q, y, w, m, width)
     expected = exact(m) * exact(w) * minimum(maximum(exact(q) - exact(y), -width), width)
     agree(row, "CL-01", "gradient of the critic's Huber loss", seen, expected)

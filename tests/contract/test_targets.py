@@ -50,9 +50,9 @@ def test_td_error(grid, discount, offered, row):
 
 
 @given(grid=grids(-8, 8), weight=grids(0, 3), mass=grids(0, 1, 256))
-def test_critic_gradient(grid, weight, mass, offered, row):
+def test_critic_gradient(grid, weight, mass, implementation, offered, row):
     """mass w (Q_i - y) for each twin by itself: half squares, summed and not averaged over rows or twins."""
-    q, y, w, m = grid(2, B), grid(B), weight(B), mass(B)
+    q, y, (w, m) = grid(2, B), grid(B), implementation.rows(weight(B), mass(B))
     seen = offered("critic_gradient")(q, y, w, m)
     agree(row, "UP-01", "gradient of the critic loss", seen, exact(m) * exact(w) * (exact(q) - exact(y)))
 

@@ -19,12 +19,12 @@ DIVERGENCES = (None, "kl", "js", "fermi-dirac")
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @examples(0.5)
 @given(data=st.data())
-def test_tabular_update(divergence, data, offered, row):
+def test_tabular_update(divergence, data, known, offered, row):
     """Two whole updates in a row on tables, all rates at once: every parameter and every weight."""
     problem, start = data.draw(problems()), data.draw(tables())
     weights = data.draw(stored_weights())
     scalars = data.draw(settings(problem.discount, divergence))._replace(beta=4.0)
-    agent, batch = offered("tabular")(divergence), problem.batch("data", weights)
+    agent, batch = offered("tabular")(known(divergence)), problem.batch("data", weights)
     state = agent.state(start, RATES)
     expected, running = shadow.lift(start), exact(batch.weight)
     held = batch.mass > 0
@@ -57,18 +57,22 @@ def compare_continuous(
     __tracebackhide__ = True
     theirs = flat(expected)
     for group, arrays in flat(seen).items():
-        for ours, theirs_ in zip(arrays, theirs[group], strict=True):
-            agree(row, id, f"{group} after the continuous update", ours, theirs_, REASON + note)
-    agree(row, id, "experience weights after the continuous update", weights, expected_weights, REASON + note)
+        if arrays:  # an agent without a value network has nothing to compare there
+            for ours, theirs_ in zip(arrays, theirs[group], strict=True):
+                agree(row, id, f"{group} after the continuous update", ours, theirs_, REASON + note)
+    if weights is not None:
+        agree(row, id, "experience weights after the continuous update", weights, expected_weights, REASON + note)
 
 
 @pytest.mark.parametrize("divergence", [None, "kl"])
 @examples(0.5)
 @given(seed=st.integers(0, 2**31 - 1), spread=st.sampled_from((0.25, 8.0)))
-def test_continuous_update(divergence, seed, spread, offered, row):
+def test_continuous_update(divergence, seed, spread, implementation, known, offered, row):
     """One whole update of small networks, given the same noise: both passes by hand, in the pinned order."""
-    agent = offered("continuous")(divergence)
+    agent = offered("continuous")(known(divergence))
     layers, batch = random_layers(seed, agent.log_std_range, spread), random_batch(seed + 1)
+    weight, mass = implementation.rows(batch.weight, batch.mass)
+    batch = batch._replace(weight=weight, mass=mass)
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
     state = agent.state(layers, RATES, seed)
     expected, expected_weights = continuous_expectation(agent, layers, state, batch, scalars, divergence)
@@ -76,10 +80,10 @@ def test_continuous_update(divergence, seed, spread, offered, row):
     compare_continuous(row, "UP-02", agent.layers(after), weights, expected, expected_weights, "")
 
 
-def test_variants(variant, offered, row):
+def test_variants(variant, known, offered, row):
     """Eager, jitted, vmapped and scanned updates all agree with the shadow, for tables and for networks."""
     problem_seed = 7
-    agent = offered("continuous")("kl")
+    agent = offered("continuous")(known("kl"))
     layers, batch = random_layers(problem_seed, agent.log_std_range, 0.25), random_batch(problem_seed)
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
     state = agent.state(layers, RATES, problem_seed)
@@ -89,9 +93,9 @@ def test_variants(variant, offered, row):
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_learning_step(seed, offered, row):
+def test_learning_step(seed, known, offered, row):
     """Insert, sample, update, write the weights back, act: one step with the replay is the composition of its parts."""
-    agent, rows = offered("continuous")("kl"), 16
+    agent, rows = offered("continuous")(known("kl")), 16
     layers, stored, new = random_layers(seed, agent.log_std_range, 0.25), random_batch(seed), random_batch(seed + 1)
     observation = new.next_observation[0] + DTYPE.type(0.5)
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
@@ -125,9 +129,9 @@ def test_learning_step(seed, offered, row):
     agree(row, "UP-07", "action after a learning step", step.action, policy.action[0])
 
 
-def test_initial_state(offered, row):
+def test_initial_state(implementation, offered, row):
     """A fresh agent: targets equal to their critics, twins that differ, and the temperature that was asked for."""
-    agent = offered("continuous")("kl")
+    agent = offered("continuous")("kl" if "kl" in implementation.divergences else None)
     layers = agent.layers(agent.initial(5, 0.5))
     groups = flat(layers)
     same = all(np.array_equal(a, b) for a, b in zip(groups["critic"], groups["target critic"], strict=True))
@@ -144,9 +148,9 @@ def test_initial_state(offered, row):
     agree(row, "UP-06", "initial temperature", layers.log_alpha, re.log(exact(0.5)))
 
 
-def test_lanes_of_a_vmap_draw_their_own_noise(offered, row):
+def test_lanes_of_a_vmap_draw_their_own_noise(implementation, offered, row):
     """Two seeds side by side learn different actors from one batch: lanes share no key (RN07)."""
-    agent = offered("continuous")("kl")
+    agent = offered("continuous")("kl" if "kl" in implementation.divergences else None)
     layers, batch = random_layers(3, agent.log_std_range, 0.25), random_batch(3)
     scalars = Settings(0.9375, 0.125, 4.0, 0.375, -2.0, 7.0)
     one, two = (agent.update(agent.state(layers, RATES, seed), batch, scalars)[0] for seed in (1, 2))
