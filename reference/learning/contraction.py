@@ -1,20 +1,20 @@
 r"""A proven bound on the error of tabular learning, step by step, for what really happened.
 
-Let the sampled target of an entry k be a random map x -> T^(x) with T^(x*) = x* in expectation and, for the same sample,
+Let the sampled target of an entry k be a random map x -> T^(x) with E T^(x*) = x* and, for the same sample,
 
     |T^(x) - T^(x*)| <= modulus * max |x - x*|  over the entries of the next state that the sample visits.          (1)
 
 All of TD(0), Sarsa for a fixed policy or for the epsilon-greedy policy of its own table, Expected Sarsa and Q-learning
-do this with modulus gamma (for Sarsa, exploring with the same coin for x and x*: neither branch expands). Write the n-th
-target of k at the fixed point as x*(k) + W_n(k): independent draws of one law, whichever states the past led to. Then by
-induction over the updates (Wainwright 2019, arXiv:1905.06265, theorem 1, there for all entries at once)
+do this with modulus gamma (for Sarsa, exploring with the same coin for x and x*: neither branch expands). Write the
+n-th target of k at the fixed point as x*(k) + W_n(k): independent draws of one law, whichever states the past led to.
+Then by induction over the updates (as Wainwright 2019, arXiv:1905.06265, does for all entries at once)
 
     |x(k) - x*(k)| <= B(k) + |P_n(k)|,    P_n = (1 - a_n) P_{n-1} + a_n W_n,
     B'(k) = (1 - a_n) B(k) + a_n modulus max (B + |P|) over the entries of the next state.                          (2)
 
 B follows the very transitions of the run, and P_n(k) is a sum of independent terms with known weights, so Bernstein's
-inequality and a union over entries, counts and replications bound |P| for ever. Nothing is asymptotic, and behaviour may
-be anything, adaptive included: convergence is what (2) shows when every entry keeps being visited (RL-18).
+inequality and a union over entries, counts and replications bound |P| for ever. Nothing is asymptotic, and behaviour
+may be anything, adaptive included: convergence is what (2) shows when every entry keeps being visited (RL-18).
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from reference.learning.operators import target_variance, td_operator
 from reference.learning.schedules import StepSizes, noise_weights
 from reference.learning.task import Step, Task
 
-__all__ = ["TargetNoise", "action_noise", "bernstein", "enveloped", "state_noise"]
+__all__ = ["TargetNoise", "action_noise", "concentrated", "enveloped", "state_noise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +38,26 @@ class TargetNoise:
     width: np.ndarray
 
 
-def bernstein(variance: np.ndarray, squares: np.ndarray | float, width: np.ndarray, largest: np.ndarray | float,
-              failure: float) -> np.ndarray:  # fmt: skip
-    """How far a weighted sum of independent centred terms strays but with probability `failure`, both sides counted.
+def concentrated(
+    noise: TargetNoise, squares: np.ndarray | float, largest: np.ndarray | float, failure: float
+) -> np.ndarray:
+    """How far `P_n` strays but with probability `failure`, both sides counted, for weights as in `noise_weights`.
 
-    Variances sum to `variance * squares`, no term exceeds `width * largest`: Bernstein's inequality solved for the
-    distance, `x = b L / 3 + sqrt((b L / 3)^2 + 2 V L)` with `L = log(2 / failure)`.
+    The smallest of three, `L = log(2 / failure)`: Bernstein's inequality solved for the distance,
+    `b L / 3 + sqrt((b L / 3)^2 + 2 V L)` with `b = largest * width` and `V = squares * variance`; Hoeffding's,
+    `width sqrt(squares L / 2)`; and the width itself, for `P_n` is a mean of the `W` and zero. Which is the smallest is
+    no matter of chance, so the probability is not shared.
     """
     if not 0.0 < failure < 1.0:
         raise ValueError(f"failure is {failure!r}: expected a probability between 0 and 1.")
     logarithm = np.log(2.0 / failure)
-    linear = width * largest * logarithm / 3.0
-    return linear + np.sqrt(linear**2 + 2.0 * variance * squares * logarithm)
+    linear = noise.width * largest * logarithm / 3.0
+    bernstein = linear + np.sqrt(linear**2 + 2.0 * noise.variance * squares * logarithm)
+    hoeffding = noise.width * np.sqrt(0.5 * squares * logarithm)
+    return np.minimum(np.minimum(bernstein, hoeffding), noise.width)
 
 
-def state_noise(
-    task: Task, policy: Float64[np.ndarray, "S A"], values: Float64[np.ndarray, " S"]
-) -> TargetNoise:
+def state_noise(task: Task, policy: Float64[np.ndarray, "S A"], values: Float64[np.ndarray, " S"]) -> TargetNoise:
     """The noise of TD(0) at its fixed point: of the action as well as of the next state."""
     pay, rows = task.mdp.rewards, np.asarray(task.mdp.to_dense().transitions)
     targets = pay[:, :, None] + task.discount * np.where(task.terminal, 0.0, values)
@@ -107,6 +110,8 @@ def enveloped(
     Double Q-learning is recognised by its two tables. There (1) holds with three times the modulus, because the table
     that judges may err and the table that chooses errs twice: the bound shrinks where `3 gamma < 1` only.
     """
+    if float(step_sizes(1)) > 1.0:
+        raise ValueError(f"the first step size is {float(step_sizes(1))!r}: expected at most 1, or (2) does not hold.")
     known = np.isfinite(truth)
     with np.errstate(invalid="ignore"):  # -inf - -inf at unavailable pairs
         gap = np.where(known, np.abs(start - truth), 0.0)
@@ -127,9 +132,8 @@ def enveloped(
         entry = (*entry, step.actions) if truth.ndim == 2 else entry
         reach = task.discount * np.where(step.ended, 0.0, reach)
         gap[entry] = (1.0 - step.step_sizes) * gap[entry] + step.step_sizes * reach
-        radius[entry] = bernstein(
-            noise.variance[place], squares[step.counts], noise.width[place], largest[step.counts], share
-        )
+        here = TargetNoise(noise.variance[place], noise.width[place])
+        radius[entry] = concentrated(here, squares[step.counts], largest[step.counts], share)
         yield step, gap + radius
 
 

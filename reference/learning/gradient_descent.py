@@ -4,14 +4,15 @@ The problem is least squares over a finite law, uniform over n data,
 
     J(w) = E f(w, I),     f(w, i) = (x_i . w - y_i)^2 / 2,     grad f(w, i) = x_i (x_i . w - y_i),
 
-for which gradient and expectation may be exchanged (RL-14: in general they may not). A mini-batch of b independent draws
-is unbiased, with 1/b of the covariance of one; b = 1 is stochastic gradient descent, and what the notes print as "BGD" is
-the mini-batch form. With x = 1 and a_k = 1/k the iterates are running means.
+for which gradient and expectation may be exchanged (RL-14: in general they may not). A mini-batch of b independent
+draws is unbiased, with 1/b of the covariance of one; b = 1 is stochastic gradient descent, and what the notes print as
+"BGD" is the mini-batch form. With x = 1 and a_k = 1/k the iterates are running means.
 
-The error e = w - w* of `descend` has exact first and second moments, because the gradient is affine in e: with residuals
-rho_i = y_i - x_i . w*, m = E e and M = E e e^T,
+The error e = w - w* of `descend` has exact first and second moments, because the gradient is affine in e: with
+residuals rho_i = y_i - x_i . w*, m = E e and M = E e e^T,
 
-    m' = (I - a H) m,      M' = M - a (H M + M H) + a^2 ((1 - 1/b) H M H + E[x x^T (x^T M x - 2 rho x^T m + rho^2)] / b).
+    m' = (I - a H) m,
+    M' = M - a (H M + M H) + a^2 ((1 - 1/b) H M H + E[x x^T (x^T M x - 2 rho x^T m + rho^2)] / b).
 """
 
 from dataclasses import dataclass
@@ -56,9 +57,7 @@ class LeastSquares:
         """`w*`, by orthogonal factorisation."""
         return np.linalg.lstsq(self.features, self.labels)[0]
 
-    def gradient(
-        self, w: Float64[np.ndarray, "R D"], batch: Int[np.ndarray, "R B"]
-    ) -> Float64[np.ndarray, "R D"]:
+    def gradient(self, w: Float64[np.ndarray, "R D"], batch: Int[np.ndarray, "R B"]) -> Float64[np.ndarray, "R D"]:
         """The mean of `grad f(w, i)` over the data `batch` of each replication."""
         features = self.features[batch]
         errors = np.einsum("rbd,rd->rb", features, w) - self.labels[batch]

@@ -2,9 +2,9 @@ r"""Monte Carlo methods (C5): averages of returns, for evaluation and for contro
 
     q(s, a) ~ (1/N) sum of N returns from (s, a)
 
-is unbiased (up to `truncation_bias`) if each episode gives one return: of its first pair (MC-basic) or of its first visit.
-Using every visit gives more returns, which are not independent and whose number depends on them: biased for finite N,
-consistent (RL-10, `reference.learning.visits`).
+is unbiased (up to `truncation_bias`) if each episode gives one return: of its first pair (MC-basic) or of its first
+visit. Using every visit gives more returns, which are not independent and whose number depends on them: biased for
+finite N, consistent (RL-10, `reference.learning.visits`).
 
 Control alternates with improvement. MC-basic with exact q is policy iteration (RL-08). Exploring starts and
 epsilon-greedy behaviour improve after every episode; that exploring starts converge does not follow from the notes, and
@@ -111,8 +111,8 @@ def mc_evaluate(
 def mc_basic(
     task: Task, policy: Float64[np.ndarray, "S A"], iterations: int, episodes: int, horizon: int, replications: int,
     rng: np.random.Generator, epsilon: float = 0.0,
-) -> tuple[Float64[np.ndarray, "K R S A"], Float64[np.ndarray, "K R S A"]]:  # fmt: skip
-    """MC-basic: `episodes` returns from every pair, then the (epsilon-)greedy policy, `iterations` times (RL-08, RL-11).
+) -> tuple[Float64[np.ndarray, "J R S A"], Float64[np.ndarray, "K R S A"]]:  # fmt: skip
+    """MC-basic: `episodes` returns from every pair, then the (epsilon-)greedy policy, again and again (RL-08, RL-11).
 
     Returns the policies `(iterations + 1, R, S, A)`, the first one given, and the estimates of `q` between them.
     """
@@ -138,8 +138,8 @@ def mc_basic(
 
 
 def exploring_starts(
-    task: Task, episodes: int, horizon: int, replications: int, rng: np.random.Generator, start: float = 0.0, *,
-    first: bool = True,
+    task: Task, episodes: int, horizon: int, replications: int, rng: np.random.Generator,
+    start: float | np.ndarray = 0.0, *, first: bool = True,
 ) -> tuple[Float64[np.ndarray, "R S A"], Int[np.ndarray, "R S A"]]:  # fmt: skip
     """MC with exploring starts: a uniformly drawn first pair, then the greedy policy, improved after every episode."""
     return _control(task, episodes, horizon, replications, rng, start, 0.0, True, first)
@@ -147,14 +147,14 @@ def exploring_starts(
 
 def epsilon_greedy_control(
     task: Task, epsilon: float, episodes: int, horizon: int, replications: int, rng: np.random.Generator,
-    start: float = 0.0, *, first: bool = True,
+    start: float | np.ndarray = 0.0, *, first: bool = True,
 ) -> tuple[Float64[np.ndarray, "R S A"], Int[np.ndarray, "R S A"]]:  # fmt: skip
     """MC with epsilon-greedy behaviour from `mdp.initial`, improved after every episode (RL-11)."""
     return _control(task, episodes, horizon, replications, rng, start, epsilon, False, first)
 
 
 def _control(
-    task: Task, episodes: int, horizon: int, replications: int, rng: np.random.Generator, start: float,
+    task: Task, episodes: int, horizon: int, replications: int, rng: np.random.Generator, start: float | np.ndarray,
     epsilon: float, exploring: bool, first: bool,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Averages of all returns so far, whichever policies they came from, and their numbers."""

@@ -97,9 +97,7 @@ def expected_sarsa_operator(
     return _lookahead(task, (policy * np.where(policy > 0.0, q, 0.0)).sum(axis=1))
 
 
-def epsilon_soft_operator(
-    task: Task, epsilon: float, q: Float64[np.ndarray, "S A"]
-) -> Float64[np.ndarray, "S A"]:
+def epsilon_soft_operator(task: Task, epsilon: float, q: Float64[np.ndarray, "S A"]) -> Float64[np.ndarray, "S A"]:
     """The expected target of Sarsa that acts epsilon-greedily for its own table (RL-11).
 
     A contraction of modulus gamma, because `(1 - epsilon) max + epsilon mean` does not expand; its fixed point is
@@ -120,7 +118,7 @@ def target_variance(
 ) -> tuple[Float64[np.ndarray, "S A"], Float64[np.ndarray, "S A"]]:
     """Variances of the sampled target at each pair, without and with the draw of the next action (RL-16).
 
-    For `policy`: that of Expected Sarsa, `gamma^2 Var v(S')`, and that of Sarsa, which adds `gamma^2 E Var_pi q(S', .)`.
+    For `policy`: that of Expected Sarsa, `gamma^2 Var v(S')`, and that of Sarsa, with `gamma^2 E Var_pi q(S', .)` more.
     Without one: that of Q-learning, twice.
     """
     if policy is None:
@@ -155,9 +153,9 @@ def epsilon_soft(mdp: MDP, epsilon: float) -> MDP:
 
     Its policies are the epsilon-soft policies of `mdp`, so its optimum is the best that one of those can do.
     """
-    dense = mdp.to_dense()
+    dense = np.asarray(mdp.to_dense().transitions)
     share = mdp.available / mdp.available.sum(axis=1, keepdims=True)
-    rows = (1.0 - epsilon) * dense.transitions + epsilon * np.einsum("sa,sat->st", share, dense.transitions)[:, None]
+    rows = (1.0 - epsilon) * dense + epsilon * np.einsum("sa,sat->st", share, dense)[:, None]
     rewards = (1.0 - epsilon) * mdp.rewards + epsilon * (share * mdp.rewards).sum(axis=1, keepdims=True)
     kept = mdp.available[:, :, None] * rows
     return MDP(kept, rewards, mdp.discount, mdp.initial, mdp.available, mdp.grid)

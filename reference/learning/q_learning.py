@@ -31,7 +31,7 @@ def q_learning(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """Q-learning on the data of `behaviour`: `following(policy)` is off-policy, `exploring(epsilon)` its own (RL-18).
 
@@ -61,13 +61,14 @@ def double_q_learning(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """Double Q-learning: a coin says which of two tables is updated, the other one judges (RL-19).
 
-    Tables are `(R, 2, S, A)`; the behaviour sees their mean.
+    Tables are `(R, 2, S, A)`, `start` is a number or `(2, S, A)`; the behaviour sees their mean.
     """
-    table = np.repeat(task.table(replications, start)[:, None], 2, axis=1)
+    first, second = np.broadcast_to(start, (2, *task.mdp.rewards.shape))
+    table = np.stack([task.table(replications, first), task.table(replications, second)], axis=1)
     counts = np.zeros(table.shape, dtype=np.int64)
     rows = np.arange(replications)
     states = task.start(rng, replications)
@@ -91,16 +92,12 @@ def judged(chooser: Float64[np.ndarray, "... A"], judge: Float64[np.ndarray, "..
     return np.take_along_axis(judge, chooser.argmax(axis=-1)[..., None], axis=-1)[..., 0]
 
 
-def maximisation_bias(
-    outcomes: Float64[np.ndarray, "N A"], probabilities: Float64[np.ndarray, " N"]
-) -> float:
-    """`E max_b Q(b) - max_b E Q(b) >= 0`, for a joint law of estimates: `outcomes[i]` with `probabilities[i]` (RL-19)."""
+def maximisation_bias(outcomes: Float64[np.ndarray, "N A"], probabilities: Float64[np.ndarray, " N"]) -> float:
+    """`E max_b Q(b) - max_b E Q(b) >= 0`, for estimates `outcomes[i]` with probability `probabilities[i]` (RL-19)."""
     return float(probabilities @ outcomes.max(axis=1) - (probabilities @ outcomes).max())
 
 
-def double_bias(
-    outcomes: Float64[np.ndarray, "N A"], probabilities: Float64[np.ndarray, " N"]
-) -> float:
+def double_bias(outcomes: Float64[np.ndarray, "N A"], probabilities: Float64[np.ndarray, " N"]) -> float:
     """`E Q2(argmax_b Q1(b)) - max_b E Q(b) <= 0`, for two independent draws of the same law of estimates (RL-19)."""
     means = probabilities @ outcomes
     return float(probabilities @ means[outcomes.argmax(axis=1)] - means.max())

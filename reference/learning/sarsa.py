@@ -28,7 +28,7 @@ def sarsa(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """Sarsa (Rummery and Niranjan 1994), acting as `behaviour` says: `following(policy)`, `exploring(epsilon)`.
 
@@ -62,7 +62,7 @@ def expected_sarsa(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """Expected Sarsa (van Seijen et al. 2009): on-policy if `behaviour` is the `target_policy`, off-policy if not.
 
@@ -95,7 +95,7 @@ def n_step_sarsa(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """On-policy n-step Sarsa (Sutton and Barto 2018, section 7.2; RL-17). `n = 1` is Sarsa, with the same draws.
 
@@ -111,15 +111,13 @@ def n_step_sarsa(
         rewards, following = task.mdp.rewards[states, actions], task.step(rng, states, actions)
         ended, onward = task.terminal[following], task.go_on(rng, following)
         chosen = draw(rng, behaviour(table[rows, onward], onward))
-        counts, sizes = window.push(
-            states * width + actions, rewards, onward * width + chosen, ended, step_sizes
-        )
+        counts, sizes = window.push(states * width + actions, rewards, onward * width + chosen, ended, step_sizes)
         yield Step(number, table, states, actions, rewards, following, ended, counts, sizes)
         states, actions = onward, chosen
 
 
 def expected_value(
-    rows: Float64[np.ndarray, "R A"], probabilities: Float64[np.ndarray, "R A"]
-) -> Float64[np.ndarray, " R"]:
+    rows: Float64[np.ndarray, "*R A"], probabilities: Float64[np.ndarray, "*R A"]
+) -> Float64[np.ndarray, "*R"]:
     """`sum_b pi(b) q(b)`, over the actions that have a probability: those unavailable are `-inf` in the rows."""
     return (probabilities * np.where(probabilities > 0.0, rows, 0.0)).sum(axis=-1)

@@ -34,7 +34,7 @@ class StepSizes:
 
     def __call__(self, counts: np.ndarray | int) -> Float64[np.ndarray, "..."]:
         """The step sizes of the updates numbered `counts`, from 1."""
-        return self.scale / (np.asarray(counts, dtype=np.float64) + self.offset) ** self.power
+        return np.asarray(self.scale / (np.asarray(counts, dtype=np.float64) + self.offset) ** self.power)
 
     @property
     def robbins_monro(self) -> bool:

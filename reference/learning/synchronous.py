@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float64
 
-from reference.learning.contraction import TargetNoise, action_noise, bernstein
+from reference.learning.contraction import TargetNoise, action_noise, concentrated
 from reference.learning.operators import best_next, sarsa_operator
 from reference.learning.sarsa import expected_value
 from reference.learning.schedules import StepSizes, noise_weights
@@ -29,7 +29,7 @@ Rule = Callable[[Task, Float64[np.ndarray, "R S A"], np.random.Generator], Float
 
 def synchronous(
     task: Task, rule: Rule, step_sizes: StepSizes, steps: int, replications: int, rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Float64[np.ndarray, "R S A"]]:  # fmt: skip
     """The tables `q + a_k (target - q)` after each step. The next step overwrites them: copy what is to be kept."""
     table = task.table(replications, start)
@@ -44,18 +44,15 @@ def q_learning_rule(
     task: Task, table: Float64[np.ndarray, "R S A"], rng: np.random.Generator
 ) -> Float64[np.ndarray, "R S A"]:
     """`r + gamma max_b q(S', b)` for every pair (RL-18)."""
-    following = _successors(task, table, rng)
-    values = best_next(table)[_block(table), following]
-    return bootstrapped(task.mdp.rewards, task.discount, values, task.terminal[following])
+    return bootstrapped(task.mdp.rewards, task.discount, *_next_values(task, best_next(table), rng))
 
 
 def expected_sarsa_rule(policy: Float64[np.ndarray, "S A"]) -> Rule:
     """`r + gamma sum_b pi(b|S') q(S', b)` for every pair (RL-16)."""
 
     def rule(task: Task, table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        following = _successors(task, table, rng)
-        values = expected_value(table, np.broadcast_to(policy, table.shape))[_block(table), following]
-        return bootstrapped(task.mdp.rewards, task.discount, values, task.terminal[following])
+        values = expected_value(table, np.broadcast_to(policy, table.shape))
+        return bootstrapped(task.mdp.rewards, task.discount, *_next_values(task, values, rng))
 
     return rule
 
@@ -79,9 +76,7 @@ def n_step_rule(policy: Float64[np.ndarray, "S A"], n: int) -> Rule:
     return rule
 
 
-def n_step_noise(
-    task: Task, q: Float64[np.ndarray, "S A"], policy: Float64[np.ndarray, "S A"], n: int
-) -> TargetNoise:
+def n_step_noise(task: Task, q: Float64[np.ndarray, "S A"], policy: Float64[np.ndarray, "S A"], n: int) -> TargetNoise:
     """The noise of the n-step target at `q_pi`: `V_n = V_1 + gamma^2 E V_{n-1}`, martingale differences adding up."""
     single = action_noise(task, q, policy, drawn=True)
     forward = sarsa_operator(task, policy).matrix
@@ -103,7 +98,7 @@ def synchronous_envelope(
     share = failure / (noise.variance.size * max(1, steps) * replications)
     radius = np.zeros((steps + 1, *noise.variance.shape))
     for k in range(1, steps + 1):
-        radius[k] = bernstein(noise.variance, squares[k], noise.width, largest[k], share)
+        radius[k] = concentrated(noise, squares[k], largest[k], share)
     common = np.empty(steps + 1)
     common[0] = gap
     for k, size in enumerate(step_sizes(np.arange(1, steps + 1))):
@@ -111,14 +106,11 @@ def synchronous_envelope(
     return common[:, None, None] + radius
 
 
-def _block(table: np.ndarray) -> np.ndarray:
-    return np.arange(len(table))[:, None, None] if table.ndim == 3 else np.arange(len(table))
-
-
-def _successors(task: Task, table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One next state for each pair of each replication, in the shape of the table."""
-    states, actions = (np.broadcast_to(index, table.shape).ravel() for index in np.indices(table.shape[1:]))
-    available = np.broadcast_to(task.mdp.available, table.shape).ravel()
-    following = np.zeros(table.size, dtype=np.int64)
-    following[available] = task.step(rng, states[available], actions[available])
-    return following.reshape(table.shape)
+def _next_values(
+    task: Task, values: Float64[np.ndarray, "R S"], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """`values` at one next state for each pair of each replication, and whether that state is terminal."""
+    shape = (len(values), *task.mdp.rewards.shape)
+    states, actions = (np.broadcast_to(index, shape).ravel() for index in np.indices(shape[1:]))
+    following = task.step(rng, states, actions).reshape(shape)
+    return values[np.arange(len(values))[:, None, None], following], task.terminal[following]

@@ -91,9 +91,9 @@ class Task:
         fresh[ended] = self.start(rng, int(ended.sum()))
         return fresh
 
-    def table(self, replications: int, start: float = 0.0) -> Float64[np.ndarray, "R S A"]:
-        """Action values to begin with: `start`, 0 in terminal states, `-inf` at unavailable pairs."""
-        values = np.where(self.terminal[:, None], 0.0, np.full(self.mdp.rewards.shape, start))
+    def table(self, replications: int, start: float | np.ndarray = 0.0) -> Float64[np.ndarray, "R S A"]:
+        """Action values to begin with: `start` (a number or `(S, A)`), 0 in terminal states, `-inf` if unavailable."""
+        values = np.where(self.terminal[:, None], 0.0, np.broadcast_to(start, self.mdp.rewards.shape))
         return np.tile(np.where(self.mdp.available, values, -np.inf), (replications, 1, 1))
 
 

@@ -29,7 +29,7 @@ def td(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """TD(0) for the values of `policy` while following it; tables are `(R, S)` and begin at `start` (RL-15).
 
@@ -60,7 +60,7 @@ def n_step_td(
     steps: int,
     replications: int,
     rng: np.random.Generator,
-    start: float = 0.0,
+    start: float | np.ndarray = 0.0,
 ) -> Iterator[Step]:
     """n-step TD for the values of `policy` while following it (Sutton and Barto 2018, section 7.1; RL-17).
 

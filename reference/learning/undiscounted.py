@@ -13,7 +13,6 @@ in the residual.
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import linalg
 
 from reference.bellman import greedy, policy_chain, policy_rewards
 from reference.mdp import MDP
@@ -78,11 +77,8 @@ def undiscounted_optimum(mdp: MDP, max_iterations: int = 1000) -> Solution:
 
 def _solve(system: np.ndarray, right: np.ndarray, mdp: MDP) -> np.ndarray:
     try:
-        factors = linalg.lu_factor(system, check_finite=False)
-        if not np.all(np.diag(factors[0])):
-            raise _improper(mdp)
-        return linalg.lu_solve(factors, right, check_finite=False)
-    except linalg.LinAlgError as error:
+        return np.linalg.solve(system, right)
+    except np.linalg.LinAlgError as error:
         raise _improper(mdp) from error
 
 

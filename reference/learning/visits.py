@@ -3,13 +3,13 @@ r"""The exact bias of every-visit Monte Carlo (RL-10).
 Seen from one state s, an episode is a number M of visits with M - 1 loops between them. Loops are independent, each
 happens with probability p, pays L and shrinks what follows by the discount Gamma over its length; the last stretch pays
 F. With l = E L, g = E Gamma over loops and f = E F, the return of the visit with j loops to come has mean h_0 = f,
-h_{j+1} = l + g h_j, whatever the number of visits. First visits see h_{M-1}, so v(s) = E h_{M-1} (unbiased). Every visit
-of n episodes gives
+h_{j+1} = l + g h_j, whatever the number of visits. First visits see h_{M-1}, so v(s) = E h_{M-1} (unbiased). Every
+visit of n episodes gives
 
     E[ sum_i (h_0 + ... + h_{M_i - 1}) / sum_i M_i ],        M_i geometric and independent,
 
-which for gamma = 1 is v(s) - l p / ((1 - p) (n + 1)): Singh and Sutton (1996), theorem 5, and 1 / (n + 1) for the coin that
-is tossed until it shows tails.
+which for gamma = 1 is v(s) - l p / ((1 - p) (n + 1)) (Singh and Sutton 1996, on first and every visit): 1 / (n + 1)
+below 2 for the tosses of a coin until it shows tails.
 """
 
 from typing import NamedTuple
@@ -67,6 +67,8 @@ def loops(task: Task, policy: Float64[np.ndarray, "S A"], state: int) -> Loops:
         later = np.linalg.solve(discounted, now[others])
         paid.append(float(now[state] + task.discount * chain[state, others] @ later))
     p = float(chain[state, state] + chain[state, others] @ returns)
+    if not p < 1.0:
+        raise ValueError(f"an episode returns to state {state} for ever under the policy: expected one that ends.")
     gain = float(task.discount * (chain[state, state] + chain[state, others] @ shrink))
     return Loops(p, paid[0] / p if p > 0.0 else 0.0, gain / p if p > 0.0 else 0.0, paid[1] / (1.0 - p))
 
