@@ -79,7 +79,7 @@ def walk_errors(
     """Root mean square errors over the states, before and after each episode of n-step TD (figures of 6.2 and 7.1).
 
     `n = 1` is TD(0); more steps than an episode lasts is every-visit Monte Carlo with that step. Tables begin at
-    `start`. Figure 6.2 shows the mean over runs of these, from 1/2; figure 7.2 their mean over the first 10 episodes, from 0.
+    `start`. Figure 6.2 shows their mean over runs, from 1/2; figure 7.2 that over the first 10 episodes too, from 0.
     """
     live = ~walk.task.terminal
     errors = np.empty((episodes + 1, runs))

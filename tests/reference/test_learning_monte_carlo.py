@@ -127,7 +127,8 @@ def test_every_visit_without_discount(row, data, episodes):
         task = Task(mdp, discount)
         values = policy_values(task, policy)
         seen = loops(task, policy, 0)
-        slack, reason = tolerances_learning.linear_system(4 * size, 64.0, 16.0)
+        # Each of three systems in a row has an inverse of norm 4 at most, is of norm 2, and sums rewards below 16.
+        slack, reason = tolerances_learning.linear_system(4 * size, 8.0**3, 16.0)
         row("RL-10", "value from loops", abs(visit_value(seen) - values.values[0]), values.error_bound + slack, reason)
         if discount == 1.0:
             p = seen.probability
@@ -200,7 +201,7 @@ def test_mc_basic_is_policy_iteration(row, epsilon):
 
 @pytest.mark.parametrize("control", ["exploring starts", "epsilon-greedy"])
 def test_control_where_actions_do_not_matter(row, control):
-    """If both actions are the same, so are all policies: averages over improving policies are plain averages (RL-10)."""
+    """If both actions are the same, so are all policies: averages over improving ones are plain averages (RL-10)."""
     rows = np.array([[[0.5, 0.5]] * 2, [[0.0, 1.0]] * 2])
     mdp = MDP(rows, [[1.0, 1.0], [0.0, 0.0]], 0.5, [1.0, 0.0], [[True, True], [True, False]])
     task, runs, episodes, horizon, rng = Task(mdp), 2000, 8, 40, np.random.default_rng(3)
@@ -229,7 +230,7 @@ def test_errors():
         every_visit_mean(Loops(0.5, 1.0, 1.0, 1.0), 0)
     with pytest.raises(ValueError, match="horizon is -1"):
         return_moments(Task(COIN), np.ones((2, 1)), -1)
-    with pytest.raises(ValueError, match="discount is 1.0"):
+    with pytest.raises(ValueError, match=r"discount is 1\.0"):
         Task(MDP([[[1.0]]], [[1.0]], 0.5), 1.0)
     with pytest.raises(ValueError, match="every first state"):
         Task(MDP([[[1.0]]], [[0.0]], 0.5))

@@ -116,7 +116,8 @@ def test_one_step_updates(row, situation):
     both = np.stack([table, other])
     for coin, (chooser, judge) in enumerate(((table, other), (other, table))):
         compare(row, "RL-19", "expected update of double Q-learning", task, both,
-                target(double_q_learning, take, start=both, coin=coin), double_q_operator(task, chooser, judge))  # fmt: skip
+                target(double_q_learning, take, start=both, coin=coin),
+                double_q_operator(task, chooser, judge))  # fmt: skip
     # The means over the paths are over the action as well in TD(0): from the state.
     rng = Scripted(script(task, policy, found, ahead=False))
     values = np.where(task.terminal, 0.0, table[:, 0].clip(-50.0))
@@ -222,7 +223,7 @@ def test_variances(row):
 
 
 def test_conditioning(row):
-    """Conditioned on the state alone, as the notes print it, a bandit paying (0, 1) would be worth 1/2 twice (RL-16)."""
+    """Conditioned on the state alone, as the notes print it, a bandit paying (0, 1) would be worth 1/2 (RL-16)."""
     mdp = MDP(np.ones((1, 2, 1)), [[0.0, 1.0]], 0.0)
     q = sarsa_operator(Task(mdp), np.array([[0.5, 0.5]]))(np.zeros((1, 2)))
     row.exact("RL-16", "a bandit's values", q.tolist() == [[0.0, 1.0]], f"expected [[0, 1]], saw {q.tolist()}")
@@ -234,7 +235,8 @@ def test_maximisation_bias(row):
     law = np.full(4, 0.25)
     found = maximisation_bias(outcomes, law), double_bias(outcomes, law)
     row.exact("RL-19", "bias of the maximum of two coins", found == (0.5, 0.0), f"expected (1/2, 0), saw {found}")
-    uneven = maximisation_bias(outcomes + [0.0, 0.5], law), double_bias(outcomes + [0.0, 0.5], law)
+    shifted = outcomes + np.array([0.0, 0.5])
+    uneven = maximisation_bias(shifted, law), double_bias(shifted, law)
     row.exact("RL-19", "double estimates err to the other side", uneven[0] > 0.0 > uneven[1], f"saw {uneven}")
 
 
