@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tolerances_learning
 from exact import Exact, fractions
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scripted import Scripted, expectation, paths, uniform_for
 from strategies import few, mdps, policies, vectors
@@ -57,6 +57,19 @@ def situations(draw, max_states: int = 3, max_actions: int = 2):
     return task, policy, table
 
 
+def ending(n_states: int = 2):
+    """A situation in which every pair may end the episode, and no value is zero: what must be cut is seen."""
+    rows = np.full((n_states + 1, 2, n_states + 1), 0.5 / n_states)
+    rows[:, :, n_states] = 0.5
+    rows[n_states] = np.eye(n_states + 1)[n_states]
+    available = np.ones((n_states + 1, 2), dtype=np.bool_)
+    available[n_states, 1] = False
+    rewards = np.vstack([np.arange(1.0, 2 * n_states + 1).reshape(n_states, 2), [[0.0, 0.0]]])
+    task = Task(MDP(rows, rewards, 0.5, None, available))
+    table = np.vstack([np.arange(5.0, 2 * n_states + 5).reshape(n_states, 2), [[0.0, -np.inf]]])
+    return task, np.where(available, [0.25, 0.75], 0.0) + ~available[:, ::-1] * 0.75, np.stack([table, -table])
+
+
 def script(task: Task, policy: np.ndarray, found, *, ahead: bool) -> list[np.ndarray]:
     """The numbers that make replication `i` walk path `i`; `ahead` if the next action is drawn after each step."""
     mdp, rows = task.mdp, np.asarray(task.mdp.to_dense().transitions)
@@ -87,6 +100,7 @@ def compare(row, id: str, quantity: str, task: Task, table: np.ndarray, ours: np
 
 
 @given(situations())
+@example(ending())
 def test_one_step_updates(row, situation):
     task, policy, (table, other) = situation
     found = paths(task.mdp, policy, 1)
@@ -130,6 +144,8 @@ def test_one_step_updates(row, situation):
 
 @few
 @given(situations(2, 2), st.integers(1, 3))
+@example(ending(), 1)
+@example(ending(), 2)
 def test_n_step_updates(row, situation, n):
     task, policy, (table, _) = situation
     found = paths(task.mdp, policy, n)
