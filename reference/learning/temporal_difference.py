@@ -4,7 +4,7 @@ r"""TD(0) and n-step temporal differences for state values, along trajectories (
 
 with the sign of delta that C10 and the rest of this package use (C7 prints the opposite one). After n steps the rewards
 are discounted by gamma^i and the bootstrap by gamma^n; at the end of an episode the remaining windows are shorter, and
-nothing is bootstrapped (RL-17). Steps sizes are asked for per visit of the entry.
+nothing is bootstrapped (RL-17). Step sizes are asked for per visit of the entry.
 
 The expected update and its fixed point: `reference.learning.operators`. A proven bound on the error of TD(0), step by
 step: `reference.learning.contraction`. The exact mean and mean square of its error: `reference.learning.moments`.

@@ -24,14 +24,17 @@ from reference.learning import (
     epsilon_soft_optimum,
     expected_sarsa,
     expected_sarsa_operator,
+    expected_sarsa_rule,
     exploring,
     following,
     maximisation_bias,
     n_step_operator,
+    n_step_rule,
     n_step_sarsa,
     optimal_values,
     policy_values,
     q_learning,
+    q_learning_rule,
     q_operator,
     sarsa,
     sarsa_operator,
@@ -163,6 +166,37 @@ class Script(Scripted):
 
     def random(self, size=None, dtype=np.float64, out=None):
         return super().random(size) if self.numbers and self.numbers[0].shape == (size,) else np.zeros(size)
+
+
+@few
+@given(situations(2, 2), st.integers(1, 3))
+@example(ending(), 1)
+@example(ending(), 3)
+def test_synchronous_updates(row, situation, n):
+    """The rules for a simulator: replication `i` walks path `i` from its first pair; its other pairs do not matter."""
+    task, policy, (table, _) = situation
+    rows, size = np.asarray(task.mdp.to_dense().transitions), table.size
+    for id, quantity, rule, operator, length in (
+        ("RL-17", "expected update of the n-step rule", n_step_rule(policy, n), n_step_operator(task, policy, n), n),
+        ("RL-18", "expected update of the Q-learning rule", q_learning_rule, lambda q: q_operator(task, q), 1),
+        ("RL-16", "expected update of the Expected Sarsa rule", expected_sarsa_rule(policy),
+         lambda q: expected_sarsa_operator(task, policy, q), 1),
+    ):  # fmt: skip
+        found = paths(task.mdp, policy, length)
+        count = len(found.weights)
+        walker = np.arange(count) * size + found.states[:, 0] * task.mdp.n_actions + found.actions[:, 0]
+        numbers = []
+        for t in range(length):
+            state, action, after = found.states[:, t], found.actions[:, t], found.states[:, t + 1]
+            for uniform in (
+                uniform_for(rows[state, action], after),
+                uniform_for(policy[after], found.actions[:, t + 1]),
+            ):
+                numbers.append(np.zeros(count * size))
+                numbers[-1][walker] = uniform
+        targets = rule(task, np.tile(table, (count, 1, 1)), Scripted(numbers))
+        ours = expectation(task.mdp, found, targets[(np.arange(count), *found.first)])
+        compare(row, id, quantity, task, table, ours, operator(table), length)
 
 
 @few
