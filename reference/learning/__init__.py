@@ -1,0 +1,93 @@
+"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C7 of the course notes.
+
+    C5  `monte_carlo`                     exact moments of returns (`returns`), exact bias of every visit (`visits`)
+    C6  `stochastic_approximation`, `gradient_descent`, `schedules`     exact mean squares, a bound without asymptotics
+    C7  `temporal_difference`, `sarsa`, `q_learning`, `synchronous`     exact expected updates and fixed points
+                                          (`operators`), exact learning curves (`moments`), and a proven bound on the
+                                          error of a run, step by step (`contraction`)
+
+NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
+A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
+`textbook` has Sutton and Barto's walks and cliff.
+"""
+
+from reference.learning.contraction import TargetNoise as TargetNoise
+from reference.learning.contraction import action_noise as action_noise
+from reference.learning.contraction import concentrated as concentrated
+from reference.learning.contraction import enveloped as enveloped
+from reference.learning.contraction import state_noise as state_noise
+from reference.learning.gradient_descent import LeastSquares as LeastSquares
+from reference.learning.gradient_descent import descend as descend
+from reference.learning.gradient_descent import descent_moments as descent_moments
+from reference.learning.moments import ErrorMoments as ErrorMoments
+from reference.learning.moments import td_error_moments as td_error_moments
+from reference.learning.monte_carlo import Episodes as Episodes
+from reference.learning.monte_carlo import epsilon_greedy_control as epsilon_greedy_control
+from reference.learning.monte_carlo import exploring_starts as exploring_starts
+from reference.learning.monte_carlo import mc_basic as mc_basic
+from reference.learning.monte_carlo import mc_evaluate as mc_evaluate
+from reference.learning.monte_carlo import returns_to_go as returns_to_go
+from reference.learning.monte_carlo import sample_episodes as sample_episodes
+from reference.learning.monte_carlo import visit_sums as visit_sums
+from reference.learning.operators import Affine as Affine
+from reference.learning.operators import best_next as best_next
+from reference.learning.operators import double_q_operator as double_q_operator
+from reference.learning.operators import epsilon_soft as epsilon_soft
+from reference.learning.operators import epsilon_soft_operator as epsilon_soft_operator
+from reference.learning.operators import epsilon_soft_optimum as epsilon_soft_optimum
+from reference.learning.operators import expected_sarsa_operator as expected_sarsa_operator
+from reference.learning.operators import n_step_operator as n_step_operator
+from reference.learning.operators import optimal_values as optimal_values
+from reference.learning.operators import policy_values as policy_values
+from reference.learning.operators import q_operator as q_operator
+from reference.learning.operators import sarsa_operator as sarsa_operator
+from reference.learning.operators import target_variance as target_variance
+from reference.learning.operators import td_operator as td_operator
+from reference.learning.q_learning import double_bias as double_bias
+from reference.learning.q_learning import double_q_learning as double_q_learning
+from reference.learning.q_learning import judged as judged
+from reference.learning.q_learning import maximisation_bias as maximisation_bias
+from reference.learning.q_learning import q_learning as q_learning
+from reference.learning.returns import ReturnMoments as ReturnMoments
+from reference.learning.returns import return_moments as return_moments
+from reference.learning.returns import truncation_bias as truncation_bias
+from reference.learning.sarsa import expected_sarsa as expected_sarsa
+from reference.learning.sarsa import expected_value as expected_value
+from reference.learning.sarsa import n_step_sarsa as n_step_sarsa
+from reference.learning.sarsa import sarsa as sarsa
+from reference.learning.schedules import StepSizes as StepSizes
+from reference.learning.schedules import constant as constant
+from reference.learning.schedules import noise_weights as noise_weights
+from reference.learning.schedules import rescaled_linear as rescaled_linear
+from reference.learning.stochastic_approximation import linear_mean_square as linear_mean_square
+from reference.learning.stochastic_approximation import robbins_monro as robbins_monro
+from reference.learning.stochastic_approximation import subgaussian_envelope as subgaussian_envelope
+from reference.learning.synchronous import Rule as Rule
+from reference.learning.synchronous import expected_sarsa_rule as expected_sarsa_rule
+from reference.learning.synchronous import n_step_noise as n_step_noise
+from reference.learning.synchronous import n_step_rule as n_step_rule
+from reference.learning.synchronous import q_learning_rule as q_learning_rule
+from reference.learning.synchronous import synchronous as synchronous
+from reference.learning.synchronous import synchronous_envelope as synchronous_envelope
+from reference.learning.task import Behaviour as Behaviour
+from reference.learning.task import Step as Step
+from reference.learning.task import Task as Task
+from reference.learning.task import bootstrapped as bootstrapped
+from reference.learning.task import draw as draw
+from reference.learning.task import epsilon_greedy as epsilon_greedy
+from reference.learning.task import exploring as exploring
+from reference.learning.task import following as following
+from reference.learning.temporal_difference import n_step_td as n_step_td
+from reference.learning.temporal_difference import td as td
+from reference.learning.textbook import RandomWalk as RandomWalk
+from reference.learning.textbook import cliff_walking as cliff_walking
+from reference.learning.textbook import episode_returns as episode_returns
+from reference.learning.textbook import greedy_path as greedy_path
+from reference.learning.textbook import random_walk as random_walk
+from reference.learning.textbook import walk_errors as walk_errors
+from reference.learning.undiscounted import undiscounted_optimum as undiscounted_optimum
+from reference.learning.undiscounted import undiscounted_values as undiscounted_values
+from reference.learning.visits import Loops as Loops
+from reference.learning.visits import every_visit_mean as every_visit_mean
+from reference.learning.visits import loops as loops
+from reference.learning.visits import visit_value as visit_value
