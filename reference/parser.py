@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from reference import commands, commands_exact, commands_regularized, show
+from reference import commands, commands_exact, commands_learning, commands_regularized, show
 from reference.catalogue import PARAMETERS, divergence_names, solver_names, takers
 
 __all__ = ["EXAMPLES", "parser"]
@@ -40,6 +40,8 @@ examples:
   python -m reference compare garnet:20,4,3,0 --divergences kl js --beta 0.5 --plot curves.png
   python -m reference compare gridworld:4,5 --beta 0.3             # the three ratios that are all called w
   python -m reference plot cliff:4,12 visits.png --show occupancy
+  python -m reference learn q-learning CliffWalking-v1 --discount 0.9 --plot learning.png
+  python -m reference learn td chain:5 --replications 100          # beside a bound that was proven
   python -m reference export Taxi-v4 taxi.npz
   python -m reference studio gridworld:4,5                         # sliders, in a browser
 """
@@ -63,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_planning(added)
     _add_regularized(added)
     _add_comparisons(added)
+    _add_learning(added)
     _add_files(added)
     return made
 
@@ -152,6 +155,32 @@ def _add_comparisons(to: Any) -> None:
     playing.add_argument("--headless", action="store_true", help="serve only, do not open a browser")
 
 
+def _add_learning(to: Any) -> None:
+    text = "Learn from samples, and see how far from the exact answer the table is at every step."
+    learning = _bare(to, "learn", commands_learning.learn, text)
+    learning.add_argument(
+        "method", choices=tuple(commands_learning.LEARNERS), metavar="METHOD",
+        help="td, n-step-td, expected-sarsa and n-step-sarsa evaluate --policy; sarsa, q-learning and "
+        "double-q-learning act epsilon-greedily for their own table",
+    )  # fmt: skip
+    _process(learning)
+    learning.add_argument("--steps", type=_rows, default=20_000, metavar="T", help="default %(default)s")
+    learning.add_argument(
+        "--replications", type=_rows, default=10, metavar="R", help="independent runs at once (default %(default)s)"
+    )
+    learning.add_argument("--seed", type=int, default=0, metavar="N", help="of everything drawn (default %(default)s)")
+    learning.add_argument(
+        "--step-size", type=float, metavar="A",
+        help="a constant one; default: 1 / (1 + (1 - discount) k) at the k-th visit of an entry",
+    )  # fmt: skip
+    learning.add_argument(
+        "--epsilon", type=float, default=0.1, metavar="E", help="share of random actions (default %(default)s)"
+    )
+    learning.add_argument("--n", type=_rows, default=4, metavar="N", help="of the n-step methods (default %(default)s)")
+    _policy(learning, "--policy")
+    _output(learning)
+
+
 def _add_files(to: Any) -> None:
     exporting = _command(to, "export", commands.export, "Write a process to a file that every command reads.")
     exporting.add_argument("file", metavar="FILE", help="the file to write: .npz, or .umb for model checkers")
@@ -167,7 +196,10 @@ def _bare(to: Any, name: str, run: Callable[[argparse.Namespace], int], text: st
 
 
 def _command(to: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-    added = _bare(to, name, run, text)
+    return _process(_bare(to, name, run, text))
+
+
+def _process(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
     added.add_argument("name", metavar="NAME", help="the decision process (see: python -m reference --help)")
     added.add_argument(
         "--discount", type=float, metavar="G", help="in [0, 1); default: that of a file or textbook case, else 0.99"

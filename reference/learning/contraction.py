@@ -85,7 +85,8 @@ def action_noise(
     else:
         values = q.max(axis=1) if policy is None else (policy * np.where(policy > 0.0, q, 0.0)).sum(axis=1)
         targets, weights = np.broadcast_to(np.where(task.terminal, 0.0, values), rows.shape), rows
-    width = task.discount * _width(targets, weights) * (task.mdp.available & ~task.terminal[:, None])
+    live = task.mdp.available & ~task.terminal[:, None]  # an unavailable pair may have no successor at all
+    width = task.discount * np.where(live, _width(targets, weights), 0.0)
     return TargetNoise(variance, width)
 
 

@@ -152,7 +152,10 @@ def epsilon_soft(mdp: MDP, epsilon: float) -> MDP:
     """The process in which an action is replaced by a uniform available one with probability `epsilon` (RL-11).
 
     Its policies are the epsilon-soft policies of `mdp`, so its optimum is the best that one of those can do.
+    `ValueError` unless `epsilon` is a probability.
     """
+    if not 0.0 <= epsilon <= 1.0:
+        raise ValueError(f"epsilon is {epsilon!r}: expected a probability.")
     dense = np.asarray(mdp.to_dense().transitions)
     share = mdp.available / mdp.available.sum(axis=1, keepdims=True)
     rows = (1.0 - epsilon) * dense + epsilon * np.einsum("sa,sat->st", share, dense)[:, None]

@@ -320,7 +320,7 @@ def test_every_example_of_the_help_runs(capsys, tmp_path, monkeypatch):
         assert text
         if target:
             (tmp_path / target).write_text(text, encoding="utf-8")
-    written = {"cliff.png", "optimal.json", "weights.png", "curves.png", "visits.png", "taxi.npz"}
+    written = {"cliff.png", "optimal.json", "weights.png", "curves.png", "visits.png", "learning.png", "taxi.npz"}
     assert {path.name for path in tmp_path.iterdir()} == written
 
 
