@@ -11,7 +11,7 @@ ID = re.compile(r"[A-Z]{2,3}-\d{2}")
 def test_the_docstring_names_the_ids_of_all_rows():
     carried = {
         node.value
-        for file in CONTRACT.glob("test_*.py")
+        for file in CONTRACT.rglob("test_*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and ID.fullmatch(node.value)
     }
