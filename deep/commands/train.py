@@ -154,6 +154,8 @@ def _keep_compiled_programs() -> None:
     if not {"JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"} & os.environ.keys():
         folder = Path(platformdirs.user_cache_dir("roer")) / "compiled" / _processor()
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        # JAX leaves out what compiles in less than a second: a dozen programs that a run begins with.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _processor() -> str:
