@@ -156,6 +156,11 @@ def value_cap(config: Config) -> float:
     return config.value_cap
 
 
+def starts_of(config: Config) -> tuple[Any, ...]:
+    """What a learner's state begins with beside its key: the temperatures alpha and beta, and the fraction held."""
+    return config.initial_alpha, config.beta, config.ess_target
+
+
 def weight_limits(config: Config) -> tuple[float, float]:
     """The smallest and the largest weight that the rule of a configuration can store."""
     generator = divergence_of(config)

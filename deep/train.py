@@ -23,7 +23,7 @@ from deep.certificate import Certificate
 from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
-from deep.session import Session, lane
+from deep.session import Session
 from deep.stop import Stop
 
 NO_BOARDS = Boards()
@@ -180,8 +180,9 @@ def _evaluate(session: Session, policy: Policy, logs: Sequence[log.Log], shown: 
     fresh = functools.partial(environments.make, config.environment)
     for index, written in enumerate(logs):
         began = time.monotonic()
-        actor = lane(session.state.params.actor, index)
-        result = evaluate(fresh, policy, actor, config.evaluation_episodes, session.configs[index].seed, step)
+        result = evaluate(
+            fresh, policy, session.policy(index), config.evaluation_episodes, session.configs[index].seed, step
+        )
         written.write(
             step,
             {
