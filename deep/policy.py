@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import PyTree
 
-from deep import build, checkpoint, environments, runs
+from deep import build, checkpoint, runs
 from deep.config import Config
 from deep.environments import OneHot, Rescaling
 from deep.interaction import Learner
@@ -34,7 +34,7 @@ def load(folder: Path) -> Trained:
     saved, refused = checkpoint.latest(folder / "checkpoints")
     for error in refused:
         print(f"warning: {error}; falling back to {saved.path.name}", file=sys.stderr)
-    environment = environments.make(config.environment)
+    environment = build.environment_of(config)
     size, actions = environment.observation_size, environment.actions
     environment.close()
     learner = build.learner_of(config, actions.size)

@@ -49,7 +49,7 @@ def start(
         if folder.exists():  # said before anything is built; `create` decides it
             raise InvalidRun(runs.taken(folder))
     check(*boards)
-    made = [environments.make(config.environment) for config in configs]
+    made = [build.environment_of(config) for config in configs]
     build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     _caution(configs[0], made[0])
     covered = _gate(unverified)
@@ -85,7 +85,7 @@ def resume(
         for error in refused:
             fallback = saved[0].path.name if saved else "the beginning"
             print(f"warning: {error}; falling back to {fallback}", flush=True)
-        made = [environments.make(config.environment) for config in configs]
+        made = [build.environment_of(config) for config in configs]
         _caution(configs[0], made[0])
         session = Session(configs, made)
         positions = session.restore(saved) if saved else [0] * len(folders)
@@ -177,7 +177,7 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], ke
 def _evaluate(session: Session, policy: Policy, logs: Sequence[log.Log], shown: log.Lines | log.Bar) -> None:
     """Evaluate every lane's policy and write it down; the display shows the mean over all episodes."""
     config, step, returns = session.config, session.step, []
-    fresh = functools.partial(environments.make, config.environment)
+    fresh = functools.partial(build.environment_of, config)
     for index, written in enumerate(logs):
         began = time.monotonic()
         result = evaluate(
