@@ -40,7 +40,7 @@ def test_a_resumed_run_is_the_run_itself(tmp_path, row):
         run.advance()
         again.advance()
     expected, seen = bits(run), bits(again)
-    row.exact("EV07", "a resumed run of dqn", seen == expected, f"{[n for n in expected if seen[n] != expected[n]]}")
+    row.exact("CK04", "a resumed run of dqn", seen == expected, f"{[n for n in expected if seen[n] != expected[n]]}")
     row.exact("EV11", "updates of dqn", int(run.state.step[0]) == 20, f"{run.state.step} after 25 steps, 5 of warm-up")
     actions = np.asarray(run.replay.action[0, :25])
     one_hot = np.isin(actions, (0.0, 1.0)).all() and (actions.sum(axis=1) == 1.0).all()
