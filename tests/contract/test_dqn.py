@@ -115,8 +115,9 @@ def test_whole_update(double, width, data, offered, row):
 def test_expected_update(double, law, data, offered, row):
     """Over all (s, a, s') with their exact probabilities a step of rate one is D (T q - q), T of `reference`."""
     problem, table, target = data.draw(problems()), data.draw(values()), data.draw(values())
-    task, n = Task(problem.mdp()), problem.n
-    assume(task.terminal.sum() == 1)  # a state that repeats itself without reward ends the episode for `reference`
+    mdp, n = problem.mdp(), problem.n
+    assume(mdp.terminal.sum() == 1)  # a state that repeats itself without reward ends the episode for `reference`
+    task = Task(mdp)
     batch = problem.batch(law)
     discount = np.full(len(batch.reward), problem.discount, DTYPE)
     agent = offered("deep_q")(double, "squared")
