@@ -75,9 +75,10 @@ class Environment:
                 f"space. Environments with one are, for instance, {_listed(_discrete_examples())}"
             )
         else:
+            instead = "; --agent dqn takes this one" if isinstance(space, gymnasium.spaces.Discrete) else ""
             raise InvalidEnvironment(
                 f"{self.name}: the action space is {space}, but the agent's actions are continuous: expected a Box. "
-                f"Environments with one are, for instance, {_listed(_examples())}"
+                f"Environments with one are, for instance, {_listed(_examples())}{instead}"
             )
         self.observations = Flattening.of(environment.observation_space, self.name)
         self.observation_size, self.action_size = self.observations.size, self.actions.size

@@ -63,10 +63,10 @@ FAULTS = (
     ),
     Fault(
         "DQN-03",
-        "whether to explore and which action share their key",
+        "greedy and random actions exchanged",
         "dqn.py",
-        "jax.random.randint(action_key,",
-        "jax.random.randint(coin_key,",
+        "jnp.where(explores, anything, jnp.argmax(q))",
+        "jnp.where(explores, jnp.argmax(q), anything)",
         f"{DQN}::test_exploration",
         "frequencies of actions",
     ),
