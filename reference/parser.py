@@ -174,10 +174,10 @@ def _add_learning(to: Any) -> None:
         help="a constant one; default: 1 / (1 + (1 - discount) k) at the k-th visit of an entry",
     )  # fmt: skip
     learning.add_argument(
-        "--epsilon", type=float, default=0.1, metavar="E", help="share of random actions (default %(default)s)"
+        "--epsilon", type=float, metavar="E", help="share of random actions of sarsa and the q-learnings (default 0.1)"
     )
-    learning.add_argument("--n", type=_rows, default=4, metavar="N", help="of the n-step methods (default %(default)s)")
-    _policy(learning, "--policy")
+    learning.add_argument("--n", type=_rows, metavar="N", help="steps of the n-step methods (default 4)")
+    learning.add_argument("--policy", metavar="P", help=f"what the others evaluate: {_POLICY} (default uniform)")
     _output(learning)
 
 

@@ -90,3 +90,13 @@ def test_a_selection_is_judged_by_what_was_selected(project):
     result = tox(project, "run", "-e", "good,report")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == "1 passed, 0 failed, 5 skipped"
+
+
+def test_every_cell_runs_programs_and_nothing_else(tmp_path):
+    # A line continued in tox.ini, or one without its factor, would be a command of every cell.
+    words = ("config", "-c", str(ROOT / "tox.ini"), "--workdir", str(tmp_path), "-k", "commands")
+    told = tox(tmp_path, *words)
+    assert told.returncode == 0, told.stdout + told.stderr
+    commands = [line.removeprefix("commands =").strip() for line in told.stdout.splitlines() if line[:1] not in "[#"]
+    programs = {command.split()[0] for command in commands if command}
+    assert programs == {"pytest", "python", "ruff", "pyright", "lint-imports"}

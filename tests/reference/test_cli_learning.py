@@ -75,6 +75,8 @@ def test_table_and_figure(capsys, tmp_path):
         (("learn", "td", NAME, "--step-size", "-1"), "expected finite numbers, scale > 0"),
         (("learn", "td", NAME, "--step-size", "1.5"), "expected at most 1"),
         (("learn", "n-step-td", NAME, "--policy", "nowhere.npy"), "nowhere.npy"),
+        (("learn", "q-learning", NAME, "--policy", "optimal"), "--policy: q-learning takes none, only td, n-step-td"),
+        (("learn", "td", NAME, "--n", "3"), "--n: td takes none, only n-step-td, n-step-sarsa"),
     ],
 )
 def test_bad_input_is_one_line(capsys, wrong, says):
