@@ -33,6 +33,7 @@ from deep.types import (
     BetaState,
     Evidence,
     Initial,
+    Method,
     OptimizerStates,
     Params,
     Scalar,
@@ -43,7 +44,7 @@ from deep.types import (
 Metrics = dict[str, Float[Array, "..."]]
 
 Rows = Float[Array, " B"]
-CriticLoss = Callable[[Float[Array, "2 B"], Rows, Rows, Rows, Settings], Array]
+CriticLoss = Callable[[Float[Array, "N B"], Rows, Rows, Rows, Settings], Array]
 Penalty = Callable[[PyTree, Float[Array, "B O"], Float[Array, "B U"], Rows], tuple[Array, Array]]
 ValueObjective = Callable[[ValueTerms, Scalar, Settings], Array]
 ActionNoise = Callable[[Key[Array, ""], Float[Array, "B U"], Settings], Float[Array, "B U"]]
@@ -79,6 +80,11 @@ class Learner(NamedTuple):
     action_noise: ActionNoise | None
     weighting: Weighting | None
     beta_law: BetaLaw
+
+    @property
+    def method(self) -> Method:
+        """What a session does with this learner."""
+        return Method(create, update, critic_errors, _explore, act_greedy, "actor")
 
 
 def create(
@@ -121,6 +127,14 @@ def act_greedy(learner: Learner, actor: PyTree, observation: Float[Array, " O"])
     return learner.networks.actor.apply(actor, observation[None]).mode()[0]
 
 
+def _explore(
+    learner: Learner, settings: Settings, state: AgentState, observation: Float[Array, " O"], key: Key[Array, ""]
+) -> Float[Array, " U"]:
+    """``act`` as a session calls it; the policy is stochastic, so no setting enters."""
+    del settings
+    return act(learner, state.params.actor, observation, key)
+
+
 def polyak(online: PyTree, target: PyTree, tau: Float[Array, ""] | float) -> PyTree:
     """tau * online + (1 - tau) * target, leaf by leaf (SAC-23)."""
     return jax.tree.map(lambda new, old: tau * new + (1.0 - tau) * old, online, target)
@@ -133,6 +147,12 @@ def critic_target(learner: Learner, state: AgentState, batch: Batch, key: Key[Ar
     soft_values = _soft_values(learner, params.target_critic, jnp.exp(params.log_alpha), batch.next_observation)
     next_value, _ = policy.expect(key, soft_values)
     return losses.critic_target(batch.reward, batch.terminated, next_value, batch.discount)
+
+
+def critic_errors(learner: Learner, state: AgentState, batch: Batch, key: Key[Array, ""]) -> Float[Array, "2 B"]:
+    """Q_i - y of the state's critics, which no update follows."""
+    target = critic_target(learner, state, batch, key)
+    return learner.networks.critic.apply(state.params.critic, batch.observation, batch.action) - target
 
 
 def update(

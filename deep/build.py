@@ -15,6 +15,8 @@ from deep import (
     baselines,
     beta,
     divergence,
+    dqn,
+    environments,
     interaction,
     losses,
     networks,
@@ -57,6 +59,7 @@ BETA_LAWS = {
 CRITIC_LOSSES = {"squared": losses.squared_error, "huber": losses.huber_error}
 BASELINE_LOSSES = {"lap": losses.huber_error, "pal": baselines.pal_loss}
 BASELINE_RULES = {"per": baselines.per, "lap": baselines.lap}
+BOOTSTRAPS = {"maximum": dqn.maximum, "double": dqn.double}
 NETWORKS = {"standard": networks.continuous, "published": networks.published}
 
 
@@ -72,8 +75,15 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 
 
 @functools.lru_cache(maxsize=64)
-def learner_of(config: Config, action_size: int) -> agent.Learner:
+def learner_of(config: Config, action_size: int) -> interaction.Learner:
     """Networks, optimisers and the functions of every axis."""
+    if config.agent == "dqn":
+        return dqn.Learner(
+            networks.MLP(tuple(config.hidden), action_size),
+            _adam(config.learning_rate),
+            CRITIC_LOSSES[config.critic_loss],
+            BOOTSTRAPS[config.bootstrap],
+        )
     return compose(
         _networks(config.networks, action_size, config.hidden),
         _adam(config.learning_rate),
@@ -86,6 +96,11 @@ def learner_of(config: Config, action_size: int) -> agent.Learner:
         penalised=config.gradient_penalty > 0,
         noised=config.action_noise > 0,
     )
+
+
+def environment_of(config: Config, *, render_mode: str | None = None) -> environments.Environment:
+    """The environment with the agent's kind of actions; raises what :func:`deep.environments.make` does."""
+    return environments.make(config.environment, render_mode=render_mode, discrete=config.agent == "dqn")
 
 
 def plan_of(config: Config) -> interaction.Plan:
@@ -137,6 +152,10 @@ def settings_of(config: Config, action_size: int) -> Settings:
         feedback_smoothing=config.feedback_smoothing,
         beta_min=config.beta_min,
         beta_max=config.beta_max,
+        target_period=config.target_period,
+        epsilon_start=config.epsilon_start,
+        epsilon_final=config.epsilon_final,
+        epsilon_updates=config.epsilon_steps * config.updates_per_step,
     )
     return Settings(*(jnp.asarray(value, float) for value in values))
 
@@ -154,6 +173,13 @@ def value_cap(config: Config) -> float:
             f"it, or none for the argument at which ratios reach {LARGEST_RATIO:.0f}, saw {config.value_cap!r}"
         )
     return config.value_cap
+
+
+def starts_of(config: Config) -> tuple[Any, ...]:
+    """What the learner's state begins with beside its key: for SAC alpha, beta, and the fraction held; else nothing."""
+    if config.agent == "dqn":
+        return ()
+    return config.initial_alpha, config.beta, config.ess_target
 
 
 def weight_limits(config: Config) -> tuple[float, float]:

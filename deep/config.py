@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 
 from deep.errors import InvalidSetting
 
+AgentName = Literal["sac", "dqn"]
+BootstrapName = Literal["maximum", "double"]
 DivergenceName = Literal["none", "kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power"]
 ObjectiveName = Literal["conditional", "occupancy", "published", "js-note"]
 RecursionName = Literal["additive", "replicator", "none", "published", "js-note"]
@@ -26,7 +28,10 @@ class Config:
     """Settings of one training run."""
 
     environment: str = "HalfCheetah-v5"
-    """Gymnasium id of an environment with a Box action space, also as package.module:Name-v0."""
+    """Gymnasium id of an environment with the agent's kind of actions, also as package.module:Name-v0."""
+    agent: AgentName = "sac"
+    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or dqn, for
+    Discrete actions, which has none of that."""
     preset: str = "roer"
     """Name of the preset whose values the settings below start from (list: python -m deep presets)."""
     seed: int = 0
@@ -65,6 +70,17 @@ class Config:
     """Error above which the Huber loss is linear, in units of reward."""
     gradient_penalty: float = 0.0
     """Coefficient of the mean of max(|dQ/da| - 1, 0)^2 over the batch; 0 leaves it out."""
+
+    bootstrap: BootstrapName = "double"
+    """Whose best action dqn's target takes at the next state: maximum the target network's, double the online one's."""
+    target_period: int = 1
+    """Updates between two steps of dqn's target network; with tau 1 it is a copy of the online one that long."""
+    epsilon_start: float = 1.0
+    """Probability with which dqn takes a random action after the warm-up."""
+    epsilon_final: float = 0.05
+    """The same after epsilon_steps steps and from then on."""
+    epsilon_steps: int = 10_000
+    """Environment steps after the warm-up over which it falls, in a straight line."""
 
     divergence: DivergenceName = "kl"
     """Generator of the experience weights; none is plain SAC or a baseline, without value network."""
@@ -151,7 +167,10 @@ class Config:
     """Steps between checkpoints; one is also written at the end, on SIGTERM and on Ctrl-C."""
 
     def __post_init__(self) -> None:
-        """Raise InvalidSetting for the first setting outside its range, and for pairs that contradict each other."""
+        """Raise InvalidSetting for the first setting outside its range, and for pairs that contradict each other.
+
+        A setting that the agent does not read has to be left at its default.
+        """
         for name, expected, holds in _RANGES:
             value = getattr(self, name)
             if not holds(value):
@@ -161,6 +180,13 @@ class Config:
             if value not in choices:
                 flag = name.replace("_", "-")
                 raise InvalidSetting(f"--{flag}: expected one of {', '.join(choices)}, saw {value!r}")
+        for field in dataclasses.fields(Config):
+            readers, value = _READ_BY.get(field.name), getattr(self, field.name)
+            if readers is not None and self.agent not in readers and value != field.default:
+                raise InvalidSetting(
+                    f"--{field.name.replace('_', '-')}: read with --agent {' or '.join(readers)} alone; expected its "
+                    f"default {field.default!r} with --agent {self.agent}, saw {value!r}"
+                )
         for flag, expected, contradicts in _CONTRADICTIONS:
             if contradicts(self):
                 seen = getattr(self, flag.replace("-", "_"))
@@ -178,6 +204,7 @@ def _count(minimum: int):
 _POSITIVE = ("a number > 0", lambda value: _number(value) and value > 0)
 _NOT_NEGATIVE = ("a number >= 0", lambda value: _number(value) and value >= 0)
 _RATE = ("a number in (0, 1]", lambda value: _number(value) and 0 < value <= 1)
+_PROBABILITY = ("a number in [0, 1]", lambda value: _number(value) and 0 <= value <= 1)
 _RANGES = (
     ("environment", "the id of an environment", lambda value: isinstance(value, str) and bool(value.strip())),
     ("seed", "a whole number from 0 to 2^32 - 1", lambda value: _count(0)(value) and value < 2**32),
@@ -195,6 +222,10 @@ _RANGES = (
     ("initial_alpha", *_POSITIVE),
     ("huber_width", *_POSITIVE),
     ("gradient_penalty", *_NOT_NEGATIVE),
+    ("target_period", "a whole number from 1 to 2^24", lambda value: _count(1)(value) and value <= 2**24),
+    ("epsilon_start", *_PROBABILITY),
+    ("epsilon_final", *_PROBABILITY),
+    ("epsilon_steps", "a whole number >= 1", _count(1)),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
     ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
@@ -235,6 +266,8 @@ _RANGES = (
     ("checkpoint_every", "a whole number >= 1", _count(1)),
 )
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "agent": get_args(AgentName),
+    "bootstrap": get_args(BootstrapName),
     "networks": get_args(NetworksName),
     "critic_loss": get_args(CriticLossName),
     "divergence": get_args(DivergenceName),
@@ -244,7 +277,22 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "beta_law": get_args(BetaName),
     "baseline": get_args(BaselineName),
 }
+_OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
+_OF_SAC = (
+    *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
+    *("fermi_dirac_cap", "power", "ratio_cap", "value_objective", "value_cap", "action_noise", "action_noise_clip"),
+    *("weight_recursion", "weight_rate", "weight_use", "ratio_min", "ratio_max", "weight_floor"),
+    *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
+    *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
+)
+_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+"""Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
+    (
+        "divergence",
+        "expected none unless with --agent sac: no other agent weighs its experience",
+        lambda config: config.agent != "sac" and config.divergence != "none",
+    ),
     (
         "baseline",
         "the baselines weigh by critic errors, without a divergence (--divergence none)",

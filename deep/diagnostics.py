@@ -31,6 +31,7 @@ PANELS = (
     Panel("Q and V at stored actions, units of reward", ("values/q", "values/v")),
     Panel("alpha, units of reward", ("values/alpha",)),
     Panel("entropy of the policy, nats", ("values/entropy",)),
+    Panel("probability of exploring", ("values/epsilon",)),
     Panel("beta, units of reward", ("*/beta",)),
     Panel("effective sample size, fraction of the batch", ("*/ess", "*/ratio_ess", "*/effective_sample_fraction")),
     Panel("KL of the weights to uniform, nats", ("*/kl", "*/kl_to_uniform")),

@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from deep import build, certificate, checkpoint, interaction, offline, presets, programs
 from deep.cautions import cautions
 from deep.config import Config
-from deep.environments import Environment
+from deep.environments import Environment, Rescaling
 
 
 def describe(configs: Sequence[Config], environment: Environment, folders: Sequence[Path]) -> str:
@@ -40,7 +40,7 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
     each = "" if len(configs) == 1 else f", for each of {len(configs)} seeds"
     begin = [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
     lines = [
-        ("environment", f"{environment.name}: observations {sizes[0]}, actions {sizes[1]} in [-1, 1]"),
+        ("environment", f"{environment.name}: observations {sizes[0]}, {_actions(environment)}"),
         ("preset", config.preset),
         ("seed" if len(configs) == 1 else "seeds", ", ".join(str(one.seed) for one in configs)),
         *((name, f"{value}  (preset: {before})") for name, value, before in _changed(config)),
@@ -58,6 +58,11 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+def _actions(environment: Environment) -> str:
+    continuous = isinstance(environment.actions, Rescaling)
+    return f"actions {environment.action_size} in [-1, 1]" if continuous else f"{environment.action_size} actions"
 
 
 def _changed(config: Config) -> list[tuple[str, Any, Any]]:

@@ -1,5 +1,7 @@
 """Environments as the learner sees them: flat float32 observations, actions in [-1, 1]^d, one episode at a time.
 
+An agent of discrete actions (DQN) is handed an environment whose actions are rows of the identity instead.
+
 :class:`Environment` wraps one Gymnasium environment (never a vector of them, so nothing resets by itself and the
 observation after a step is always the *true* successor, at the end of an episode too). ``terminated`` and
 ``truncated`` stay apart from the simulator to the learner. What the arrays mean is in :mod:`deep.spaces`.
@@ -54,23 +56,29 @@ class Step(NamedTuple):
 class Environment:
     """One Gymnasium environment behind flat float32 arrays.
 
-    ``discrete=True`` admits a Discrete action space, one-hot to the learner (the tabular networks); otherwise it is
-    refused, because the continuous networks have no use for it. Neither wraps nor resets on its own. ``time_limit`` is
-    the number of steps after which episodes are cut, None where Gymnasium does not know it.
+    ``discrete`` says which kind of action space the agent has use for: a Discrete one, one-hot to the learner, or else
+    a Box; the other kind is refused. Neither wraps nor resets on its own. ``time_limit`` is the number of steps after
+    which episodes are cut, None where Gymnasium does not know it.
     """
 
     def __init__(self, environment: gymnasium.Env, *, name: str | None = None, discrete: bool = False) -> None:
         self.inner = environment
         self.name = name or (environment.spec.id if environment.spec is not None else type(environment).__name__)
         space = environment.action_space
-        if isinstance(space, gymnasium.spaces.Box):
+        if isinstance(space, gymnasium.spaces.Box) and not discrete:
             self.actions: Rescaling | OneHot = Rescaling.of(space, self.name)
         elif isinstance(space, gymnasium.spaces.Discrete) and discrete:
             self.actions = OneHot(int(space.n), int(space.start))
+        elif discrete:
+            raise InvalidEnvironment(
+                f"{self.name}: the action space is {space}, but the agent's actions are discrete: expected a Discrete "
+                f"space. Environments with one are, for instance, {_listed(_discrete_examples())}"
+            )
         else:
+            instead = "; --agent dqn takes this one" if isinstance(space, gymnasium.spaces.Discrete) else ""
             raise InvalidEnvironment(
                 f"{self.name}: the action space is {space}, but the agent's actions are continuous: expected a Box. "
-                f"Environments with one are, for instance, {_listed(_examples())}"
+                f"Environments with one are, for instance, {_listed(_examples())}{instead}"
             )
         self.observations = Flattening.of(environment.observation_space, self.name)
         self.observation_size, self.action_size = self.observations.size, self.actions.size
@@ -114,17 +122,17 @@ class Environment:
         return f"{self.name}: observation[{at}] is {observation[at]} {when}; expected finite float32 numbers"
 
 
-def make(identifier: str, *, render_mode: str | None = None) -> Environment:
+def make(identifier: str, *, render_mode: str | None = None, discrete: bool = False) -> Environment:
     """The environment ``identifier``; the module's docstring lists the ways to name one.
 
-    ``render_mode="rgb_array"`` for frames of ``inner.render()``. InvalidEnvironment for an unknown identifier (with
-    the nearest known ones), for a simulator that is not installed (with the line that installs it) and for spaces that
-    the continuous agent cannot use.
+    ``render_mode="rgb_array"`` for frames of ``inner.render()``; ``discrete`` for an agent of discrete actions.
+    InvalidEnvironment for an unknown identifier (with the nearest known ones), for a simulator that is not installed
+    (with the line that installs it) and for spaces that the agent cannot use.
     """
     with _quiet_construction():
         environment = _build(identifier, render_mode)
     try:
-        return Environment(environment, name=identifier)
+        return Environment(environment, name=identifier, discrete=discrete)
     except InvalidEnvironment:
         environment.close()
         raise
@@ -239,6 +247,10 @@ def _pip(module: str | None) -> str:
 
 def _examples() -> list[str]:
     return ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "InvertedPendulum-v5", "Pendulum-v1"]
+
+
+def _discrete_examples() -> list[str]:
+    return ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]
 
 
 def _listed(identifiers: list[str]) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float64, PyTree
 
 from deep import seeds
-from deep.agent import Learner, act_greedy
 from deep.environments import Environment
 from deep.errors import Diverged, InvalidEnvironment
+from deep.interaction import Learner
 
 LONGEST = 100_000
 
@@ -34,7 +34,7 @@ def greedy(learner: Learner) -> Policy:
 
     @jax.jit
     def policy(actor: PyTree, observations):
-        return jax.vmap(lambda observation: act_greedy(learner, actor, observation))(observations)
+        return jax.vmap(lambda observation: learner.method.act_greedy(learner, actor, observation))(observations)
 
     return policy
 

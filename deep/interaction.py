@@ -1,11 +1,13 @@
 r"""One environment step of learning as one function: store, draw, learn, write the weights back, act.
 
-    interact    insert a transition; then ``Plan.updates`` times: draw a batch, :func:`deep.agent.update`, store the
-                rows' new weights; then draw the next action from the new policy
+    interact    insert a transition; then ``Plan.updates`` times: draw a batch, update, store the rows' new weights;
+                then draw the next action from the new policy
+
+What updates and acts is the learner's :class:`~deep.types.Method`: that of SAC in :mod:`deep.agent`, or another.
 
 Everything is on the device, so one dispatch serves an environment step and no weight is ever stale.
 Random keys: each learning step splits the state's key into (next, sample, select, initial), and
-:func:`deep.agent.update` splits what it is handed; acting splits what is left into (next, act).
+the update splits what it is handed; acting splits what is left into (next, act).
 """
 
 from collections.abc import Callable
@@ -15,12 +17,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from deep import agent, baselines, initials, replay
-from deep.agent import Learner, Metrics
+from deep import agent, baselines, dqn, initials, replay
+from deep.agent import Metrics
 from deep.initials import Initials
 from deep.replay import Replay, Transition
 from deep.types import AgentState, Batch, Initial, Settings
 
+Learner = agent.Learner | dqn.Learner
+State = AgentState | dqn.State
 Sampling = Callable[[Key[Array, ""], Replay, int, Settings], tuple[Int[Array, " B"], Float[Array, " B"]]]
 
 
@@ -79,7 +83,7 @@ def draw(
     learner: Learner,
     plan: Plan,
     settings: Settings,
-    state: AgentState,
+    state: State,
     memory: Memory,
     sample_key: Key[Array, ""],
     select_key: Key[Array, ""],
@@ -95,18 +99,19 @@ def draw(
     batch = replay.gather(memory.replay, indices, settings.discount, plan.n_step)._replace(loss_weight=loss_weight)
     if plan.candidates == 1:
         return indices, batch
+    if learner.method.errors is None:
+        raise ValueError(f"candidates: expected 1 with a learner that has no LaBER, saw {plan.candidates}")
     target_key, position_key = jax.random.split(select_key)
-    target = agent.critic_target(learner, state, batch, target_key)
-    q = learner.networks.critic.apply(state.params.critic, batch.observation, batch.action)
-    positions, factor = baselines.laber_select(position_key, baselines.error_size(q - target), plan.batch_size)
+    errors = learner.method.errors(learner, state, batch, target_key)
+    positions, factor = baselines.laber_select(position_key, baselines.error_size(errors), plan.batch_size)
     chosen = jax.tree.map(lambda rows: rows[positions], batch)
     mass = jnp.full_like(chosen.mass, 1.0 / plan.batch_size)
     return indices[positions], chosen._replace(loss_weight=chosen.loss_weight * factor, mass=mass)
 
 
 def learn(
-    learner: Learner, plan: Plan, settings: Settings, state: AgentState, memory: Memory
-) -> tuple[AgentState, Memory, Metrics]:
+    learner: Learner, plan: Plan, settings: Settings, state: State, memory: Memory
+) -> tuple[State, Memory, Metrics]:
     """``plan.updates`` learning steps, each on a batch of its own whose new weights are stored before the next."""
 
     def once(carry, _):
@@ -114,7 +119,7 @@ def learn(
         key, sample_key, select_key, initial_key = jax.random.split(state.key, 4)
         indices, batch = draw(learner, plan, settings, state, memory, sample_key, select_key)
         begun = _initial(plan, memory, initial_key)
-        state, new_weight, metrics = agent.update(learner, settings, state._replace(key=key), batch, begun)
+        state, new_weight, metrics = learner.method.update(learner, settings, state._replace(key=key), batch, begun)
         if learner.weighting is not None:
             memory = memory._replace(replay=replay.set_weights(memory.replay, indices, new_weight))
         return (state, memory), metrics
@@ -130,11 +135,11 @@ def interact(
     learner: Learner,
     plan: Plan,
     settings: Settings,
-    state: AgentState,
+    state: State,
     memory: Memory,
     transition: Transition,
     observation: Float[Array, " O"],
-) -> tuple[AgentState, Memory, Float[Array, " U"], Metrics]:
+) -> tuple[State, Memory, Float[Array, " U"], Metrics]:
     """Store a transition, learn, act: one dispatch per environment step.
 
     ``observation`` is where the next action is needed: the successor, or the first observation after a reset.
@@ -142,7 +147,7 @@ def interact(
     memory = insert(plan, memory, transition, observation)
     state, memory, metrics = learn(learner, plan, settings, state, memory)
     key, act_key = jax.random.split(state.key)
-    action = agent.act(learner, state.params.actor, observation, act_key)
+    action = learner.method.act(learner, settings, state, observation, act_key)
     return state._replace(key=key), memory, action, metrics
 
 

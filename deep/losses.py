@@ -51,14 +51,14 @@ def td_error(
 
 
 def critic_loss(
-    q: Float[Array, "2 B"], target: Float[Array, " B"], weight: Float[Array, " B"], mass: Float[Array, " B"]
+    q: Float[Array, "N B"], target: Float[Array, " B"], weight: Float[Array, " B"], mass: Float[Array, " B"]
 ) -> Float[Array, ""]:
-    """sum_i sum_b mass_b w_b (Q_i - y)^2 / 2: both twins regress on the same target."""
+    """sum_i sum_b mass_b w_b (Q_i - y)^2 / 2: all N critics, mostly twins, regress on the same target."""
     return jnp.sum(mass * weight * 0.5 * jnp.square(q - target))
 
 
 def squared_error(
-    q: Float[Array, "2 B"],
+    q: Float[Array, "N B"],
     target: Float[Array, " B"],
     loss_weight: Float[Array, " B"],
     mass: Float[Array, " B"],
@@ -70,7 +70,7 @@ def squared_error(
 
 
 def huber_error(
-    q: Float[Array, "2 B"],
+    q: Float[Array, "N B"],
     target: Float[Array, " B"],
     loss_weight: Float[Array, " B"],
     mass: Float[Array, " B"],

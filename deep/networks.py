@@ -125,6 +125,16 @@ class ValueTable(nn.Module):
         return observation @ self.param("table", nn.initializers.zeros, (observation.shape[-1],))
 
 
+class QTable(nn.Module):
+    """Q(s, .) as an (S, A) table: what DQN's network is on a decision process."""
+
+    n_actions: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B S"]) -> Float[Array, "B A"]:
+        return observation @ self.param("table", nn.initializers.zeros, (observation.shape[-1], self.n_actions))
+
+
 def continuous(action_size: int, hidden: Sequence[int] = (256, 256)) -> Networks:
     """Networks for observations in R^O and actions in (-1, 1)^action_size."""
     hidden = tuple(hidden)

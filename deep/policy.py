@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from deep import build, checkpoint, environments, runs
-from deep.agent import Learner
+from deep import build, checkpoint, runs
 from deep.config import Config
 from deep.environments import OneHot, Rescaling
+from deep.interaction import Learner
 
 
 class Trained(NamedTuple):
@@ -35,10 +34,11 @@ def load(folder: Path) -> Trained:
     saved, refused = checkpoint.latest(folder / "checkpoints")
     for error in refused:
         print(f"warning: {error}; falling back to {saved.path.name}", file=sys.stderr)
-    environment = environments.make(config.environment)
+    environment = build.environment_of(config)
     size, actions = environment.observation_size, environment.actions
     environment.close()
     learner = build.learner_of(config, actions.size)
-    shapes = jax.eval_shape(learner.networks.actor.init, jax.random.key(0), jnp.zeros((1, size)))
-    actor = checkpoint.tree_like(shapes, saved, "agent/params/actor")
+    state = jax.eval_shape(lambda key: learner.method.create(learner, key, size, actions.size), jax.random.key(0))
+    group = learner.method.policy
+    actor = checkpoint.tree_like(getattr(state.params, group), saved, f"agent/params/{group}")
     return Trained(config, saved.step, learner, actor, size, actions)

@@ -101,7 +101,25 @@ PRESETS: Mapping[str, Preset] = {
         "SAC with large-batch experience replay (Lahire et al. 2022): of each large batch the rows are drawn by "
         "|td error| and weighted so that the gradient stays unbiased.",
     ),
+    "dqn": Preset(
+        {
+            "agent": "dqn",
+            "divergence": "none",
+            "critic_loss": "huber",
+            "batch_size": 128,
+            "buffer_size": 100_000,
+            "warmup_steps": 1_000,
+            "steps": 100_000,
+        },
+        "Deep Q-learning for discrete actions: double estimation (van Hasselt et al. 2016), Huber loss, a target "
+        "network that follows as a moving average, epsilon-greedy exploration. The settings are not tuned.",
+    ),
 }
+
+
+def default_of(agent: str | None) -> str:
+    """The preset with which an agent is trained unless one is named."""
+    return agent if agent in PRESETS and agent != "sac" else "roer"
 
 
 def preset(name: str, environment: str | None = None) -> Config:

@@ -12,9 +12,9 @@ from jaxtyping import Array, PyTree
 from deep import agent, build, interaction, seeds, watch
 from deep.config import Config
 from deep.environments import Environment
-from deep.interaction import Memory
+from deep.interaction import Learner, Memory, State
 from deep.replay import Transition
-from deep.types import AgentState, Params, Settings
+from deep.types import Settings
 from deep.watch import Record
 
 
@@ -24,18 +24,16 @@ class Programs(NamedTuple):
     State, memory and record are donated: updated in place, the buffer is never copied.
     """
 
-    create: Callable[..., AgentState]
+    create: Callable[..., State]
     begin: Callable[..., Memory]
     insert: Callable[..., Memory]
-    interact: Callable[..., tuple[AgentState, Memory, Record, Array, agent.Metrics]]
-    learn: Callable[..., tuple[AgentState, Memory, Record, agent.Metrics]]
-    first_action: Callable[..., tuple[AgentState, Array]]
+    interact: Callable[..., tuple[State, Memory, Record, Array, agent.Metrics]]
+    learn: Callable[..., tuple[State, Memory, Record, agent.Metrics]]
+    first_action: Callable[..., tuple[State, Array]]
 
 
 @functools.lru_cache(maxsize=16)
-def programs(
-    learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int, lanes: int
-) -> Programs:
+def programs(learner: Learner, plan: interaction.Plan, observation_size: int, action_size: int, lanes: int) -> Programs:
     """The functions, compiled once for all sessions of a process that share the arguments.
 
     The host hands over one array (L, F) for each step, a row for each lane (observation, action, successor, observation
@@ -48,7 +46,7 @@ def programs(
         return Transition(before, action, reward, successor, terminated, ended), now
 
     def create(key, *starts):
-        return agent.create(learner, key, observation_size, action_size, *starts)
+        return learner.method.create(learner, key, observation_size, action_size, *starts)
 
     def insert(memory, row):
         return interaction.insert(plan, memory, *unpack(row))
@@ -69,9 +67,9 @@ def programs(
         carry, history = jax.lax.scan(once, (state, memory, record), length=count)
         return *carry, jax.tree.map(lambda values: values[-1], history)
 
-    def first_action(state, observation):
+    def first_action(state, observation, settings):
         key, act_key = jax.random.split(state.key)
-        return state._replace(key=key), agent.act(learner, state.params.actor, observation, act_key)
+        return state._replace(key=key), learner.method.act(learner, settings, state, observation, act_key)
 
     return Programs(
         jax.jit(_on_lanes(create, lanes, 1)),
@@ -90,13 +88,14 @@ def programs(
 
 
 @functools.lru_cache(maxsize=64)
-def watched(learner: agent.Learner, plan: interaction.Plan, observation_size: int, action_size: int) -> tuple[str, ...]:
+def watched(learner: Learner, plan: interaction.Plan, observation_size: int, action_size: int) -> tuple[str, ...]:
     """The names of what an update computes, in its order: what :mod:`deep.watch` looks at."""
     settings = Settings(*[jnp.zeros(())] * len(Settings._fields))
-    state = jax.eval_shape(lambda key: agent.create(learner, key, observation_size, action_size), jax.random.key(0))
+    create = functools.partial(learner.method.create, learner)
+    state = jax.eval_shape(lambda key: create(key, observation_size, action_size), jax.random.key(0))
     memory = jax.eval_shape(lambda: interaction.create(plan, 2, 1, observation_size, action_size))
     *_, metrics = jax.eval_shape(functools.partial(interaction.learn, learner, plan), settings, state, memory)
-    return watch.names(metrics, Params._fields)
+    return watch.names(metrics, state.params._fields)
 
 
 def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
@@ -114,7 +113,7 @@ def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
     return single
 
 
-def initial_state(config: Config, learner: agent.Learner, environment: Environment) -> AgentState:
+def initial_state(config: Config, learner: Learner, environment: Environment) -> State:
     """The learner's state before the first update, without an axis of lanes."""
     sizes = (environment.observation_size, environment.action_size)
     return lane(initial_states(learner, build.plan_of(config), sizes, [config]), 0)
@@ -126,9 +125,9 @@ def lane(tree: PyTree, index: int) -> PyTree:
 
 
 def initial_states(
-    learner: agent.Learner, plan: interaction.Plan, sizes: tuple[int, int], configs: Sequence[Config]
-) -> AgentState:
+    learner: Learner, plan: interaction.Plan, sizes: tuple[int, int], configs: Sequence[Config]
+) -> State:
     """The state of every lane before its first update; ``sizes`` are those of observations and actions."""
     keys = jnp.stack([seeds.learner(config.seed) for config in configs])
     create = programs(learner, plan, *sizes, len(configs)).create
-    return create(keys, configs[0].initial_alpha, configs[0].beta, configs[0].ess_target)
+    return create(keys, *build.starts_of(configs[0]))

@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float32, PyTree
 
-from deep import agent, build, checkpoint, interaction, offline, pretraining, programs, seeds, watch, weights
+from deep import build, checkpoint, interaction, offline, pretraining, programs, seeds, watch, weights
 from deep.checkpoint import Checkpoint
 from deep.config import Config, to_json
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged
-from deep.interaction import Memory
+from deep.interaction import Learner, Memory
 from deep.programs import lane
 from deep.replay import Replay
 
@@ -59,7 +59,7 @@ class Session:
     """
 
     def __init__(
-        self, configs: Sequence[Config], environments: Sequence[Environment], learner: agent.Learner | None = None
+        self, configs: Sequence[Config], environments: Sequence[Environment], learner: Learner | None = None
     ) -> None:
         config, environment = configs[0], environments[0]
         self.configs, self.environments, self.config = list(configs), list(environments), config
@@ -127,7 +127,7 @@ class Session:
             if self.step < self.config.warmup_steps:
                 self._actions = self._warmups[:, self.step]
             else:
-                self.state, self._actions = self._programs.first_action(self.state, self._observations())
+                self.state, self._actions = self._programs.first_action(self.state, self._observations(), self.settings)
         return [ended for _, ended in moved]
 
     def _move(self, index: int, action: Float32[np.ndarray, " U"]) -> tuple[np.ndarray, Episode | None]:
@@ -154,6 +154,10 @@ class Session:
     def _observations(self) -> Float32[np.ndarray, "L O"]:
         """Where the next action of every lane is needed."""
         return np.stack([host.observation for host in self.hosts])
+
+    def policy(self, index: int) -> PyTree:
+        """The parameters that the greedy policy of a lane reads."""
+        return lane(getattr(self.state.params, self.learner.method.policy), index)
 
     def fetch_metrics(self) -> list[dict[str, float]]:
         """The last update's metrics of every lane, and what its buffer's weights are; empty during the warm-up.

@@ -23,7 +23,7 @@ from deep.certificate import Certificate
 from deep.config import Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
-from deep.session import Session, lane
+from deep.session import Session
 from deep.stop import Stop
 
 NO_BOARDS = Boards()
@@ -49,7 +49,7 @@ def start(
         if folder.exists():  # said before anything is built; `create` decides it
             raise InvalidRun(runs.taken(folder))
     check(*boards)
-    made = [environments.make(config.environment) for config in configs]
+    made = [build.environment_of(config) for config in configs]
     build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     _caution(configs[0], made[0])
     covered = _gate(unverified)
@@ -85,7 +85,7 @@ def resume(
         for error in refused:
             fallback = saved[0].path.name if saved else "the beginning"
             print(f"warning: {error}; falling back to {fallback}", flush=True)
-        made = [environments.make(config.environment) for config in configs]
+        made = [build.environment_of(config) for config in configs]
         _caution(configs[0], made[0])
         session = Session(configs, made)
         positions = session.restore(saved) if saved else [0] * len(folders)
@@ -177,11 +177,12 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], ke
 def _evaluate(session: Session, policy: Policy, logs: Sequence[log.Log], shown: log.Lines | log.Bar) -> None:
     """Evaluate every lane's policy and write it down; the display shows the mean over all episodes."""
     config, step, returns = session.config, session.step, []
-    fresh = functools.partial(environments.make, config.environment)
+    fresh = functools.partial(build.environment_of, config)
     for index, written in enumerate(logs):
         began = time.monotonic()
-        actor = lane(session.state.params.actor, index)
-        result = evaluate(fresh, policy, actor, config.evaluation_episodes, session.configs[index].seed, step)
+        result = evaluate(
+            fresh, policy, session.policy(index), config.evaluation_episodes, session.configs[index].seed, step
+        )
         written.write(
             step,
             {

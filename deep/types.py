@@ -4,6 +4,7 @@ The whole learner is one pytree (:class:`AgentState`), so one jitted function ma
 successor, one `vmap` runs many seeds and one checkpoint holds everything.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, Key, PyTree
@@ -79,7 +80,7 @@ class AgentState(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Scalars of the algorithm, traced so that one compilation serves every value.
+    """Scalars of the algorithms, traced so that one compilation serves every value; an agent reads those of its own.
 
     discount             gamma in [0, 1)
     tau                  Polyak step: target <- tau * online + (1 - tau) * target
@@ -102,6 +103,10 @@ class Settings(NamedTuple):
     feedback_rate        eta of the feedback law (ESS-05)
     feedback_smoothing   rho of its moving average
     beta_min, beta_max   bounds of every adaptive beta, in units of reward
+    target_period        updates between two steps of the target network, up to 2^24 (DQN)
+    epsilon_start        probability of a random action before the first update (DQN)
+    epsilon_final        the same after ``epsilon_updates`` updates and from then on
+    epsilon_updates      updates over which it falls, in a straight line
     """
 
     discount: Scalar
@@ -127,6 +132,30 @@ class Settings(NamedTuple):
     feedback_smoothing: Scalar = 0.05
     beta_min: Scalar = 1e-3
     beta_max: Scalar = 1e3
+    target_period: Scalar = 1.0
+    epsilon_start: Scalar = 1.0
+    epsilon_final: Scalar = 0.05
+    epsilon_updates: Scalar = 10_000.0
+
+
+class Method(NamedTuple):
+    """What a session needs of a kind of agent: pure functions of its learner, which holds what compiling fixes.
+
+    create      (learner, key, O, U, *starts) -> state, which has ``params`` (a named tuple), ``key`` and ``step``
+    update      (learner, settings, state, batch, initial) -> (state, the rows' new weights (B,), metrics)
+    errors      (learner, state, batch, key) -> Q_i - y of the critics before the update, (N, B), by which LaBER draws;
+                None for a kind of agent that has no such baseline
+    act         (learner, settings, state, observation (O,), key) -> action (U,), exploring as in training
+    act_greedy  (learner, policy, observation (O,)) -> action (U,), as it is evaluated
+    policy      what ``act_greedy`` reads: the name of one group of ``state.params``
+    """
+
+    create: Callable[..., Any]
+    update: Callable[..., Any]
+    errors: Callable[..., Any] | None
+    act: Callable[..., Any]
+    act_greedy: Callable[..., Any]
+    policy: str
 
 
 class ValueTerms(NamedTuple):

@@ -29,13 +29,13 @@ def run(arguments: list[str]) -> int:
     if parsed.episodes < 1 or not 0 <= parsed.seed < 2**32:
         flag, value = ("--episodes", parsed.episodes) if parsed.episodes < 1 else ("--seed", parsed.seed)
         raise InvalidSetting(f"{flag}: expected a whole number >= {int(flag == '--episodes')}, saw {value}")
-    from deep import environments, policy
+    from deep import build, policy
     from deep.evaluate import evaluate, greedy
     from deep.statistics import bootstrap
 
     trained = policy.load(parsed.run)
     result = evaluate(
-        functools.partial(environments.make, trained.config.environment),
+        functools.partial(build.environment_of, trained.config),
         greedy(trained.learner),
         trained.actor,
         parsed.episodes,

@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     _check(parsed, settings)
-    from deep import environments, runs, sweep, sweep_show
+    from deep import build, runs, sweep, sweep_show
     from deep.commands.train import seed_list
     from deep.config import Config
 
@@ -77,8 +77,8 @@ def run(arguments: list[str]) -> int:
 
     folder = parsed.folder.resolve()
     units = sweep.plan(folder, configs, words, _options(parsed))
-    for task in dict.fromkeys(parsed.tasks):
-        environments.make(task).close()  # a name misspelt is said now, not by the last run of the grid
+    for config in {(one.environment, one.agent): one for one in configs}.values():
+        build.environment_of(config).close()  # a name misspelt is said now, not by the last run of the grid
     if not parsed.unverified:
         _require_certificate()
     folder.mkdir(parents=True, exist_ok=True)

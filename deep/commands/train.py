@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import tyro
 
-from deep import checkpoint, config_file, dry_run, environments, presets, runs, train
+from deep import build, checkpoint, config_file, dry_run, presets, runs, train
 from deep.boards import Boards
 from deep.config import Config
 from deep.errors import InvalidSetting
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     elif file:
         base = config_file.load(Path(file), preset, named)
     else:
-        base = presets.preset(preset or "roer", named)
+        base = presets.preset(preset or presets.default_of(_value_of(arguments, "--agent")), named)
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Train(Config):
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
         environment: tyro.conf.Positional[str] = dataclasses.field(
             default=base.environment,
             metadata={
-                "help": "Gymnasium id of an environment with a Box action space, also as package.module:Name-v0."
+                "help": "Gymnasium id of an environment with the agent's actions, also as package.module:Name-v0."
             },
         )
         seeds: str | None = dataclasses.field(
@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
             root = parsed.folder or runs.folder_of(config, seeds=parsed.seeds)
             places = [root / f"s{seed}" for seed in chosen]
         if parsed.dry_run:
-            environment = environments.make(config.environment)
+            environment = build.environment_of(config)
             print(dry_run.describe(configs, environment, places))
             environment.close()
             return 0

@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     parsed = tyro.cli(Video, prog="python -m deep video", args=arguments)
     if not 0 <= parsed.seed < 2**32:
         raise InvalidSetting(f"--seed: expected a whole number from 0 to 2^32 - 1, saw {parsed.seed}")
-    from deep import environments, policy, seeds, video
+    from deep import build, policy, seeds, video
     from deep.evaluate import greedy
 
     output = parsed.output or parsed.run / "video.mp4"
@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
     no_backend = video.choose_backend()
     trained = policy.load(parsed.run)
     act = greedy(trained.learner)
-    environment = environments.make(trained.config.environment, render_mode="rgb_array")
+    environment = build.environment_of(trained.config, render_mode="rgb_array")
     try:
         film = video.record(
             environment,

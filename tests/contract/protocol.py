@@ -99,6 +99,15 @@ Agents, which run the whole update with plain gradient steps of given rates:
     starts() -> Starts                                                       a ring of initial states
     learning_stream(steps, seed) -> LearningStream                           every random draw of whole learning steps
 
+Deep Q-learning, with an online network Q and a target network; actions are rows of the identity:
+
+    q_target(double, q (B, A), target_q (B, A), reward, terminated, discount (B,)) -> (B,)
+        from the values of both networks at s'; double: whether the online one chooses the action
+    q_gradient(loss, q (B, A), action (B, A), target, weight, mass, width) -> (B, A)
+        derivative of the loss in q; loss: `squared`, half the square, or `huber` of this width
+    exploration(start, final, updates, step) -> scalar                       probability after `step` updates
+    deep_q(double, loss) -> DeepQ
+
 What other packages compute and `deep` does not (`contract/beyond`; T steps of one trajectory, values (T + 1,) of its
 states, the last to bootstrap from, discounts (T,) zero where the task ends):
 
@@ -339,6 +348,20 @@ class Starts(Protocol):
         """(states, masses)."""
 
 
+class DeepQ(Protocol):
+    """Deep Q-learning on tables (S, A), online and target, with plain gradient steps; no update has been made yet."""
+
+    def state(self, table: np.ndarray, target: np.ndarray, rate: float) -> Any: ...
+
+    def update(self, state: Any, batch: Batch, discount: np.ndarray, tau: float, period: int, width: float) -> Any:
+        """One update; `discount` (B,) is that of each row, `width` Huber's, where the loss has one."""
+
+    def tables(self, state: Any) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def actions(self, state: Any, observations: np.ndarray, epsilon: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the actions (E,) taken at one-hot states (E, S), exploring with this probability; greedy ones."""
+
+
 class Draw(NamedTuple):
     """One call of a random function: its name, the key's raw data, and what it returned."""
 
@@ -404,6 +427,10 @@ class Implementation:
     laber_select: Callable[..., Any] | None = None
     laber_gradient: Callable[..., Any] | None = None
     learning_stream: Callable[..., LearningStream] | None = None
+    q_target: Callable[..., Any] | None = None
+    q_gradient: Callable[..., Any] | None = None
+    exploration: Callable[..., Any] | None = None
+    deep_q: Callable[..., DeepQ] | None = None
     n_step_return: Callable[..., Any] | None = None
     lambda_return: Callable[..., Any] | None = None
     advantage: Callable[..., Any] | None = None

@@ -161,7 +161,7 @@ def test_a_log_that_lost_its_end_is_refused(tiny, tmp_path):
 
 
 def test_a_number_that_is_none_stops_the_run(tiny, tmp_path, monkeypatch):
-    poisoned = lambda identifier: Environment(Poisoned("observation", np.inf, at=60), name=identifier)  # noqa: E731
+    poisoned = lambda identifier, **_: Environment(Poisoned("observation", np.inf, at=60), name=identifier)  # noqa: E731
     monkeypatch.setattr(environments, "make", poisoned)
     folder = tmp_path / "poisoned"
     said = r"observation\[1\] is inf .*step 60, episode 0\); the last good checkpoint is .*step_000000040"

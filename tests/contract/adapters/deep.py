@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_divergences, deep_losses, deep_replay, deep_update
+from contract.adapters import deep_beta, deep_divergences, deep_dqn, deep_losses, deep_replay, deep_update
 from contract.protocol import (
     FAR_CAP,
     FERMI_DIRAC_CAP,
@@ -547,4 +547,8 @@ implementation = Implementation(
     laber_gradient=deep_replay.laber_gradient,
     whole_update=deep_update.whole_update,
     learning_stream=learning_stream,
+    q_target=deep_dqn.q_target,
+    q_gradient=deep_dqn.q_gradient,
+    exploration=deep_dqn.exploration,
+    deep_q=deep_dqn.deep_q,
 )
