@@ -4,7 +4,7 @@
     JAX_ENABLE_X64=1 pytest tests/contract                   the same in float64
     pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
     ... --deviations FILE                                    the same, where some rows are known to differ and why
-    ... --quick                                              one parameter set of each test, few examples: no certificate
+    ... --quick                                              one parameter set of each test; no certificate
 
 Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
 with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
