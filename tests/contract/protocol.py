@@ -23,8 +23,8 @@ How to write an adapter. One module, one object::
     python -m pytest tests/contract --implementation yourpackage.contract:implementation -rs -k polyak
 
 Run it in the root of the checkout, where `pip install -e ".[deep]"` and `pip install --group dev` were run beside your
-package (JAX decides the precision), with your module on PYTHONPATH. `-k` takes the tests of one function, `-rs` says why
-the others were skipped. A plain SAC (no value network, no weights) has `polyak`, `soft_value`, `critic_target`,
+package (JAX decides the precision), with your module on PYTHONPATH. `-k` takes the tests of one function, `-rs` says
+why the others were skipped. A plain SAC (no value network, no weights) has `polyak`, `soft_value`, `critic_target`,
 `critic_gradient`, `temperature_gradient`, the three `squashed_*`, `actor_gradient`, `replay` and `continuous`: begin in
 this order.
 
@@ -53,7 +53,8 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     td_error(reward, terminated, value, next_value, discount) -> (B,)
     critic_gradient(q (2, B), target, weight, mass) -> (2, B)                derivative of 1/2 sum_i (Q_i - y)^2 in q
     value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
-    temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
+    temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of -alpha (log pi + H) in log
+        alpha, all three arguments scalars; not of -log alpha (log pi + H), which many descend
     ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
     conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*(y), its derivative, that of the ratio
     slope(divergence, w (B,)) -> (B,)                                        f'(w)
