@@ -61,7 +61,7 @@ import pathlib
 import pytest
 import rows
 from contract import deviations, protocol
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 HERE = pathlib.Path(__file__).parent
 QUICK_EXAMPLES = 5
@@ -101,6 +101,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("quick", False):
         settings.register_profile("quick", settings(), max_examples=QUICK_EXAMPLES)
         settings.load_profile("quick")
+    if _specification(config) != "deep":
+        # Other code is expected to differ here and there: a first example says so at once, a smallest takes minutes.
+        unshrunk = tuple(phase for phase in settings().phases if phase is not Phase.shrink)
+        settings.register_profile("unshrunk", settings(), phases=unshrunk)
+        settings.load_profile("unshrunk")
     file = config.getoption("deviations", None)
     if file is not None:
         deviations.install(config, file, _specification(config))
