@@ -24,15 +24,16 @@ h1 { margin: 0 0 .2rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
 table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 thead th { position: sticky; top: 0; background: var(--paper); z-index: 2; font-weight: 600; }
-tbody th { position: sticky; left: 0; background: var(--paper); font-weight: 400; min-width: 15rem; }
+tbody th { position: sticky; left: 0; background: var(--paper); font-weight: 400; width: 20rem; min-width: 15rem;
+  overflow-wrap: anywhere; }
 thead th:first-child { left: 0; z-index: 3; }
-tr.chapter th { font-weight: 700; padding-top: 1rem; } tr.id th { font-weight: 600; max-width: 30rem; }
+tr.chapter th { font-weight: 700; padding-top: 1rem; } tr.id summary { font-weight: 600; }
 tbody a { color: inherit; text-decoration-color: var(--idle); } summary { cursor: pointer; }
-@media (max-width: 700px) { body { margin: .7rem; } tbody th { min-width: 9rem; max-width: 11rem; } }
+@media (max-width: 700px) { body { margin: .7rem; } tbody th { min-width: 9rem; width: 11rem; max-width: 11rem; } }
 td.number { white-space: nowrap; font-size: 12px; } td.broken { background: #c6282822; }
 .bar { display: block; height: 4px; margin-top: 2px; background: var(--line); min-width: 6rem; }
 .bar i { display: block; height: 100%; background: var(--good); } .broken .bar i { background: var(--bad); }
-code { font-size: 12px; } li { margin: .2rem 0; }
+code { font-size: 12px; } li { margin: .2rem 0; overflow-wrap: anywhere; }
 """
 
 
