@@ -75,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not shared or importlib.util.find_spec("jax") is None:
         return
     import jax
+    from jax.experimental.compilation_cache import compilation_cache
 
     config.stash[_PRIVATE] = private = Path(tempfile.mkdtemp(prefix="compiled-"))
     Path(shared).mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_compilation_cache_dir", str(private))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.reset_cache()  # one that an earlier session in this process opened is gone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
