@@ -58,6 +58,7 @@ def leave_session(folder: Path, cells, selected=None):
 def run(tmp_path, capsys, monkeypatch):
     """Run the report over what a test left in `run.source`; returns status, printed text and the Markdown."""
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(command, "ROOT", tmp_path)  # reading the whole repository takes seconds
 
     class Run:
         source = tmp_path / "junit"
