@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -79,7 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[_PRIVATE] = private = Path(tempfile.mkdtemp(prefix="compiled-"))
     Path(shared).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(shared, private, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
+    with contextlib.suppress(shutil.Error):  # another process may tidy up meanwhile: what was copied will do
+        shutil.copytree(shared, private, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
     jax.config.update("jax_compilation_cache_dir", str(private))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
