@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """Replace `old` by `new`, once, in `file`; then `tests` (below tests/contract) must fail on `names`."""
+    """Replace `old` by `new`, once, in `file`; then `tests` must fail on a row whose line contains `names`.
+
+    `tests` is below tests/contract, or begins with `tests/` where another folder sees the fault.
+    """
 
     id: str
     what: str

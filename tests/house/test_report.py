@@ -431,6 +431,25 @@ def test_every_id_of_the_contract_is_stated_somewhere():
     assert set(re.findall(r"\b[A-Z]{2,4}-\d+\b", docstring)) <= set(stated)
 
 
+def test_faults_that_were_caught_are_a_table(tmp_path):
+    fault = {"id": "BT02", "what": "mask | missing", "file": "deep/losses.py", "tests": "test_targets.py"}
+    fault |= {"precision": "f32", "message": "critic target [SAC-05]: <b> off by 3", "seconds": 7.4}
+    leave_status(tmp_path, "py312-faults")
+    leave_junit(tmp_path, "py312-faults", ("test_fault_is_caught[BT02-f32]", "passed", "", []))
+    junit = tmp_path / "py312-faults.xml"
+    tree = ElementTree.parse(junit)
+    properties = next(tree.getroot().iter("testcase")).find("properties")
+    ElementTree.SubElement(properties, "property", name="fault", value=json.dumps(fault))
+    tree.write(junit)
+    matrix = Matrix((read("py312-faults", tmp_path),), "abc", "today")
+    text, html = markdown.render(matrix), page.render(matrix, Sources())
+    line = "| BT02 mask \\| missing | `deep/losses.py` | critic target [SAC-05]: <b> off by 3 | f32 | 7 |"
+    assert line in text
+    assert "Planted faults that were caught: 1" in text
+    assert "critic target [SAC-05]: &lt;b&gt; off by 3" in html
+    assert json.loads(machine.render(matrix, Sources()))["cells"][0]["faults"] == [fault]
+
+
 def test_machines_read_the_same(tmp_path):
     rows = measured("JS-09", error=math.inf, broken=True), measured("JS-10")
     matrix = Matrix((cell("a", *rows), cell("b", state=State.CRASHED, reason="why")), "abc", "today")

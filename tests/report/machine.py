@@ -45,7 +45,8 @@ def render(matrix: Matrix, sources: Sources) -> str:
 def _cell(cell: Cell) -> dict[str, Any]:
     plain = {name: getattr(cell, name) for name in ("name", "reason", "seconds", "passed", "failed", "skipped")}
     problems = [dataclasses.asdict(problem) for problem in cell.problems]
-    return {**plain, "state": cell.state.value, "versions": cell.versions, "problems": problems}
+    faults = [dataclasses.asdict(fault) for fault in cell.faults]
+    return {**plain, "state": cell.state.value, "versions": cell.versions, "problems": problems, "faults": faults}
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,7 @@ def render(matrix: Matrix, sources: Sources) -> str:
         *_broken(matrix),
         *_not_run(matrix),
         *_rows(matrix, sources),
+        *_faults(matrix),
         *_cells(matrix),
         *_skipped(matrix),
     ]
@@ -145,6 +146,21 @@ def _entry(row: Row | None, cell: Cell) -> str:
         text += f" {number(row.error)} {relation} {number(row.bound)}"
         text += f'<span class="bar"><i style="width:{100 * filled(row):.0f}%"></i></span>'
     return f'<td class="number{" broken" if row.broken else ""}" title="{escape(tip)}">{text}</td>'
+
+
+def _faults(matrix: Matrix) -> list[str]:
+    lines = [
+        "<tr>"
+        + f"<th><code>{escape(fault.id)}</code> {escape(fault.what)}</th><td><code>{escape(fault.file)}</code></td>"
+        + f"<td>{escape(fault.message)}</td><td>{escape(fault.precision)}</td><td>{fault.seconds:.0f}</td></tr>"
+        for cell in matrix.cells
+        for fault in cell.faults
+    ]
+    if not lines:
+        return []
+    heads = "<th>fault</th><th>planted in</th><th>what noticed it</th><th>precision</th><th>s</th>"
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return [f'<h2>Planted faults that were caught: {len(lines)}</h2><div class="scroll">{table}</div>']
 
 
 def _cells(matrix: Matrix) -> list[str]:
