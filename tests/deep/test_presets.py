@@ -72,3 +72,17 @@ def test_every_preset_stands_for_functions(row, name):
 def test_settings_that_contradict_each_other(tiny, changes, said):
     with pytest.raises(InvalidSetting, match=said):
         build.settings_of(tiny(**changes), 6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("objective", ["conditional", "occupancy"])
+def test_rows_of_several_steps_are_kept_from_the_flow_dual(row, tiny, objective, steps):
+    """Their later actions are the data's and not a flow's; where a target is bootstrapped they bias and are allowed."""
+    try:
+        tiny(value_objective=objective, n_step=steps)
+        refused = False
+    except InvalidSetting:
+        refused = True
+    expected = objective == "occupancy" and steps > 1
+    seen = f"{steps} steps with the {objective} objective: {'refused' if refused else 'allowed'}"
+    row.exact("NS12", "n-step rows with the flow dual", refused == expected, seen)

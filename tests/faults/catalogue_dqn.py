@@ -26,7 +26,7 @@ FAULTS = (
         "double target",
     ),
     Fault(
-        "RL-19b",
+        "BT21",
         "double estimation with the networks' parts exchanged",
         "dqn.py",
         "chosen = jnp.argmax(online, axis=-1)\n    return jnp.take_along_axis(target, chosen",

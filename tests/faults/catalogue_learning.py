@@ -8,7 +8,8 @@ from __future__ import annotations
 from faults.catalogue import DISTRIBUTION, TARGETS, UPDATE, WINDOWS, Fault
 
 DQN, PENALTY = "test_dqn.py", "test_penalty.py"
-SESSION, ENVIRONMENTS, VECTOR = (f"tests/deep/test_{name}.py" for name in ("session", "environments", "vector"))
+SESSION, ENVIRONMENTS = "tests/deep/test_session.py", "tests/deep/test_environments.py"
+VECTOR, PRESETS = "tests/deep/test_vector.py", "tests/deep/test_presets.py"
 LIMIT = f"{SESSION}::test_a_time_limit_does_not_cut_the_bootstrap"
 BACKUP = "exact soft Bellman backup"
 
@@ -16,9 +17,7 @@ BOOTSTRAP = """    next_value, _ = policy.expect(key, soft_values)
     return losses.critic_target(batch.reward, batch.terminated, next_value, batch.discount)
 """
 CRITIC_LOSS = "return learner.critic_loss(q, target, batch.loss_weight, batch.mass, settings), q"
-ACTOR_LOSS = (
-    "return losses.actor_loss(soft_values, batch.mass), jnp.sum(batch.mass * log_prob) / jnp.sum(batch.mass)"
-)
+ACTOR_LOSS = "return losses.actor_loss(soft_values, batch.mass), jnp.sum(batch.mass * log_prob) / jnp.sum(batch.mass)"
 TEMPERATURE_LOSS = "lambda log_alpha: losses.temperature_loss(log_alpha, log_prob, settings.target_entropy)"
 NEW_TARGETS = "polyak(critic, params.target_critic, settings.tau)"
 DESCENT = ")(getattr(params, name))\n"
@@ -136,6 +135,15 @@ FAULTS = (
         "goes_on &= (last + 1) % capacity != replay.head",
         f"{WINDOWS}::test_windows[3]",
         "of n-step rows",
+    ),
+    Fault(
+        "NS12",
+        "n-step rows, which hold actions of older policies, let into the flow dual",
+        "config.py",
+        "lambda config: config.n_step > 1 and",
+        "lambda config: config.n_step < 1 and",
+        f"{PRESETS}::test_rows_of_several_steps_are_kept_from_the_flow_dual",
+        "n-step rows with the flow dual",
     ),
     # -- entropy, policy, temperature --------------------------------------------------------------------------------
     Fault(
