@@ -106,7 +106,8 @@ class Rows:
             )
         if np.any(errors < 0.0):
             raise ValueError(f"{quantity} [{id}]: expected errors >= 0 (take the magnitude), saw {errors.min()}")
-        severities = np.divide(errors, bounds, out=np.where(errors == 0.0, 0.0, np.inf), where=bounds > 0.0)
+        with np.errstate(over="ignore"):  # a bound near the smallest number: any error is infinitely many of it
+            severities = np.divide(errors, bounds, out=np.where(errors == 0.0, 0.0, np.inf), where=bounds > 0.0)
         worst = int(np.argmax(np.where(np.isnan(errors), np.inf, severities)))
         witness = None
         if values is not None:

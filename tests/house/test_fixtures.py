@@ -57,6 +57,12 @@ def test_zero_bound_admits_zero_error_only():
         recorder("RPL-01", "indices", 1e-300, 0.0, "integers")
 
 
+def test_an_error_beyond_all_multiples_of_its_bound_is_a_failing_row():
+    """Their quotient overflows, which is a warning of NumPy's and must not stand in the row's place."""
+    with pytest.raises(AssertionError, match=r"weights \[JS-04\]: largest error 4\.000e\+00"):
+        Rows()("JS-04", "weights", np.array([4.0, 0.0]), np.array([5e-324, 5e-324]), "smallest number")
+
+
 @pytest.mark.parametrize("bound", [float("inf"), float("nan"), -1.0])
 def test_a_bound_that_nothing_could_break_is_refused(bound):
     with pytest.raises(ValueError, match="expected finite bounds"):
