@@ -572,7 +572,7 @@ FAULTS = (
         "the batch is not the one whose weights are written back",
         "interaction.py",
         "indices, batch = draw(learner,",
-        "indices = 0\n        _, batch = draw(learner,",
+        "indices = jnp.zeros(plan.batch_size, jnp.int32)\n        _, batch = draw(learner,",
         f"{UPDATE}::test_learning_step",
         "after a learning step",
     ),
