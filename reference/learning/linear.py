@@ -37,21 +37,9 @@ from reference.occupancy import stationary_distribution
 from reference.rounding import gamma_n
 
 __all__ = [
-    "ApproximationBounds",
-    "LinearSolution",
-    "LinearSystem",
-    "Stability",
-    "approximation_bounds",
-    "expected_semi_gradient",
-    "law_norm",
-    "modulus",
-    "on_policy_law",
-    "pair_law",
-    "projected_fixed_point",
-    "projection",
-    "spectral_radius",
-    "stability",
-    "td_system",
+    "ApproximationBounds", "LinearSolution", "LinearSystem", "Stability", "approximation_bounds",
+    "expected_semi_gradient", "law_norm", "modulus", "on_policy_law", "pair_law", "projected_fixed_point", "projection",
+    "spectral_radius", "stability", "td_system",
 ]  # fmt: skip
 
 _SMALLEST = 2.0**-1074  # what one underflowing product can lose

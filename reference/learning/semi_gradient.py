@@ -154,8 +154,8 @@ def linear_q_learning(
 ) -> Iterator[Step]:
     """Semi-gradient Q-learning on the data of `behaviour` (C8): what DQN is without its network, replay and target.
 
-    `features` are those of pairs, `s*A + a`. The expected update is `expected_semi_gradient(q_operator(...), ...)`. It may have
-    no fixed point, several, or one that it runs away from (RL-21).
+    `features` are those of pairs, `s*A + a`. The expected update is `expected_semi_gradient` of `q_operator`. It may
+    have no fixed point, several, or one that it runs away from (RL-21).
     """
     pairs = _pairs(task, features)
     weights = _weights(features, replications, start)
