@@ -127,7 +127,8 @@ def target_variance(
         finite = np.where(policy > 0.0, table, 0.0)
         values = (policy * finite).sum(axis=1)
         within = (policy * (finite - values[:, None]) ** 2).sum(axis=1)
-    rows, live = _transitions(task), ~task.terminal
+    # What ends the episode is followed by nothing, and differs from the mean by all of it.
+    rows, live = np.asarray(task.mdp.to_dense().transitions), ~task.terminal
     values, within = values * live, within * live
     spread = (values[None, None, :] - (rows @ values)[:, :, None]) ** 2
     between = task.discount**2 * (rows * spread).sum(axis=2) * _live(task)

@@ -224,6 +224,17 @@ def test_variances(row):
     row("RL-18", "variance of Q-learning's target", np.abs(single - target_variance(task, q)[0]), bound, reason)
 
 
+def test_variance_of_an_end(row):
+    """Half of the steps end: what follows is worth 8 or nothing, and the target has variance gamma^2 16 (RL-18)."""
+    rows = np.array([[[0.5, 0.5]], [[0.0, 1.0]]])
+    task = Task(MDP(rows, [[1.0], [0.0]], 0.5, [1.0, 0.0]))
+    table = np.array([[8.0], [0.0]])
+    for name, found in (("Q-learning", target_variance(task, table)),
+                        ("Sarsa", target_variance(task, table, np.ones((2, 1))))):  # fmt: skip
+        seen = [float(variance[0, 0]) for variance in found]
+        row.exact("RL-18", f"variance of a target that may end, {name}", seen == [4.0, 4.0], f"expected 4, saw {seen}")
+
+
 def test_conditioning(row):
     """Conditioned on the state alone, as the notes print it, a bandit paying (0, 1) would be worth 1/2 (RL-16)."""
     mdp = MDP(np.ones((1, 2, 1)), [[0.0, 1.0]], 0.0)
