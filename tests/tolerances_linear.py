@@ -35,11 +35,14 @@ def stationary(size: int) -> float:
     return gamma_n(2 * size**3 + size * (2 * size + 16))
 
 
-def eigenvalues(matrix: np.ndarray) -> Bound:
-    """Bauer and Fike (1960): the condition of the eigenvectors times the backward error of the QR algorithm."""
+def eigenvalues(matrix: np.ndarray, law_error: float) -> Bound:
+    """Bauer and Fike (1960): the condition of the eigenvectors times the backward error of the QR algorithm.
+
+    The matrix itself is off by what the law of its rows is off by, relative.
+    """
     condition = float(np.linalg.cond(np.linalg.eig(matrix)[1]))
     roundings = 16 * len(matrix) ** 2
-    bound = condition * gamma_n(roundings) * float(np.linalg.norm(matrix))
+    bound = condition * (gamma_n(roundings) + law_error) * float(np.linalg.norm(matrix))
     return bound, f"Bauer-Fike, condition {condition:.1e}, gamma_{roundings} of the matrix"
 
 
