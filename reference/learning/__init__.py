@@ -1,10 +1,13 @@
-"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C7 of the course notes.
+"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C8 of the course notes.
 
     C5  `monte_carlo`                     exact moments of returns (`returns`), exact bias of every visit (`visits`)
     C6  `stochastic_approximation`, `gradient_descent`, `schedules`     exact mean squares, a bound without asymptotics
     C7  `temporal_difference`, `sarsa`, `q_learning`, `synchronous`     exact expected updates and fixed points
                                           (`operators`), exact learning curves (`moments`), and a proven bound on the
                                           error of a run, step by step (`contraction`)
+    C8  `semi_gradient`, `features`       exact expected updates, projected fixed points, stability (`linear`), exact
+                                          moments of the weights (`linear_moments`), what other objectives find
+                                          (`objectives`), and what diverges (`counterexamples`)
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
@@ -16,9 +19,36 @@ from reference.learning.contraction import action_noise as action_noise
 from reference.learning.contraction import concentrated as concentrated
 from reference.learning.contraction import enveloped as enveloped
 from reference.learning.contraction import state_noise as state_noise
+from reference.learning.counterexamples import Counterexample as Counterexample
+from reference.learning.counterexamples import baird as baird
+from reference.learning.counterexamples import noisy_target as noisy_target
+from reference.learning.counterexamples import ring as ring
+from reference.learning.counterexamples import w_to_2w as w_to_2w
+from reference.learning.features import aggregated as aggregated
+from reference.learning.features import one_hot as one_hot
+from reference.learning.features import per_action as per_action
 from reference.learning.gradient_descent import LeastSquares as LeastSquares
 from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments
+from reference.learning.linear import ApproximationBounds as ApproximationBounds
+from reference.learning.linear import LinearSolution as LinearSolution
+from reference.learning.linear import LinearSystem as LinearSystem
+from reference.learning.linear import Stability as Stability
+from reference.learning.linear import approximation_bounds as approximation_bounds
+from reference.learning.linear import expected_semi_gradient as expected_semi_gradient
+from reference.learning.linear import law_norm as law_norm
+from reference.learning.linear import modulus as modulus
+from reference.learning.linear import on_policy_law as on_policy_law
+from reference.learning.linear import pair_law as pair_law
+from reference.learning.linear import projected_fixed_point as projected_fixed_point
+from reference.learning.linear import projection as projection
+from reference.learning.linear import spectral_radius as spectral_radius
+from reference.learning.linear import stability as stability
+from reference.learning.linear import td_system as td_system
+from reference.learning.linear_moments import Outcomes as Outcomes
+from reference.learning.linear_moments import independent_td as independent_td
+from reference.learning.linear_moments import td_outcomes as td_outcomes
+from reference.learning.linear_moments import weight_moments as weight_moments
 from reference.learning.moments import ErrorMoments as ErrorMoments
 from reference.learning.moments import td_error_moments as td_error_moments
 from reference.learning.monte_carlo import Episodes as Episodes
@@ -29,6 +59,12 @@ from reference.learning.monte_carlo import mc_evaluate as mc_evaluate
 from reference.learning.monte_carlo import returns_to_go as returns_to_go
 from reference.learning.monte_carlo import sample_episodes as sample_episodes
 from reference.learning.monte_carlo import visit_sums as visit_sums
+from reference.learning.objectives import action_values as action_values
+from reference.learning.objectives import bellman_residual_minimiser as bellman_residual_minimiser
+from reference.learning.objectives import dqn_objective as dqn_objective
+from reference.learning.objectives import fitted_q_step as fitted_q_step
+from reference.learning.objectives import squared_error as squared_error
+from reference.learning.objectives import squared_error_minimiser as squared_error_minimiser
 from reference.learning.operators import Affine as Affine
 from reference.learning.operators import best_next as best_next
 from reference.learning.operators import double_q_operator as double_q_operator
@@ -59,6 +95,10 @@ from reference.learning.schedules import StepSizes as StepSizes
 from reference.learning.schedules import constant as constant
 from reference.learning.schedules import noise_weights as noise_weights
 from reference.learning.schedules import rescaled_linear as rescaled_linear
+from reference.learning.semi_gradient import linear_monte_carlo as linear_monte_carlo
+from reference.learning.semi_gradient import linear_q_learning as linear_q_learning
+from reference.learning.semi_gradient import linear_sarsa as linear_sarsa
+from reference.learning.semi_gradient import linear_td as linear_td
 from reference.learning.stochastic_approximation import linear_mean_square as linear_mean_square
 from reference.learning.stochastic_approximation import robbins_monro as robbins_monro
 from reference.learning.stochastic_approximation import subgaussian_envelope as subgaussian_envelope
