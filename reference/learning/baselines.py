@@ -55,19 +55,18 @@ def value_baseline(task: Task, policy: Softmax, theta: Float64[np.ndarray, "R D"
 
 def step_baseline(task: Task, policy: Softmax, theta: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
     """`b*` of every state (1): best for single steps."""
-    q = q_values(task, policy.probabilities(theta))
-    return np.stack([optimal_baseline(policy, one, values) for one, values in zip(theta, q, strict=True)])
+    return optimal_baseline(policy, theta, q_values(task, policy.probabilities(theta)))
 
 
 def optimal_baseline(
-    policy: Softmax, theta: Float64[np.ndarray, " D"], q: Float64[np.ndarray, "S A"]
-) -> Float64[np.ndarray, " S"]:
+    policy: Softmax, theta: Float64[np.ndarray, "... D"], q: Float64[np.ndarray, "... S A"]
+) -> Float64[np.ndarray, "... S"]:
     """`b*` for one sample in each state (1); `v_pi` where no score moves anything."""
     probabilities = policy.probabilities(theta)
-    lengths = probabilities * (policy.scores(theta) ** 2).sum(axis=2)
-    total = lengths.sum(axis=1)
-    weights = np.where(total[:, None] > 0.0, lengths / np.where(total > 0.0, total, 1.0)[:, None], probabilities)
-    return (weights * q).sum(axis=1)
+    lengths = probabilities * (policy.scores(theta) ** 2).sum(axis=-1)
+    total = lengths.sum(axis=-1, keepdims=True)
+    weights = np.where(total > 0.0, lengths / np.where(total > 0.0, total, 1.0), probabilities)
+    return (weights * q).sum(axis=-1)
 
 
 def score_covariance(

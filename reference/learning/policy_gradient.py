@@ -282,7 +282,7 @@ def _certify(found: _Live, discount: float, mdp: MDP) -> _Steps:
 
 def _endless(mdp: MDP, discount: float) -> ValueError:
     return ValueError(
-        f"with discount {discount!r} the policy's episodes in {mdp!r} are too long for float64 to sum, or do not surely "
+        f"with discount {discount!r} the policy's episodes in {mdp!r} are too long for float64 to sum, or need not "
         "end: expected a terminal state that is reached from everywhere. Use a smaller discount."
     )
 
@@ -306,7 +306,7 @@ def _assemble(
     """(1) and its error; `first` bounds `sum |d eta(s)| c(s)` for the error of the weights.
 
     Exact advantages have mean zero in every state, so the scores may be any features less a constant of the state: the
-    rounding of what was subtracted costs nothing, that of the difference one rounding.
+    rounding of what was subtracted costs nothing, those of the two differences a rounding of the largest ones.
     """
     size = advantages.size
     taken = weights[:, None] * found.policy
@@ -316,4 +316,5 @@ def _assemble(
     per_state = (1.0 + found.accuracy) * np.einsum("sa,sad->sd", found.policy * reach, lengths)
     charged = (found.accuracy + gamma_n(size + 5)) * taken * reach + taken * error
     bound = first(per_state) + np.einsum("sa,sad->d", charged, lengths)
+    bound += 4.0 * UNIT_ROUNDOFF * (taken * reach).sum(axis=1) @ lengths.max(axis=1)
     return gradient, _OUTWARD * (1.0 + gamma_n(2 * size + 8)) * bound + _SMALLEST

@@ -8,6 +8,7 @@ is there. With other features states share parameters, and a policy gradient is 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
@@ -49,6 +50,15 @@ class Softmax:
         """How many parameters there are: `D`."""
         return self.features.shape[2]
 
+    @cached_property
+    def differences(self) -> Float64[np.ndarray, "S A D"]:
+        """Features less those of the first available action, 0 at unavailable pairs.
+
+        They give the same policies. Scores come from them, so that what is the same for all actions leaves exactly 0.
+        """
+        first = self.features[np.arange(len(self.features)), self.available.argmax(axis=1)]
+        return np.where(self.available[:, :, None], self.features - first[:, None, :], 0.0)
+
     def logits(self, theta: Float64[np.ndarray, "... D"]) -> Float64[np.ndarray, "... S A"]:
         """`phi . theta`, `-inf` at unavailable pairs. `ValueError` for parameters of another number or not finite."""
         theta = np.asarray(theta, dtype=np.float64)
@@ -67,8 +77,8 @@ class Softmax:
 
     def scores(self, theta: Float64[np.ndarray, "... D"]) -> Float64[np.ndarray, "... S A D"]:
         """`grad log pi(a|s)` of every pair, 0 at unavailable ones."""
-        means = np.einsum("...sa,sad->...sd", self.probabilities(theta), self.features)
-        return np.where(self.available[:, :, None], self.features - means[..., None, :], 0.0)
+        means = np.einsum("...sa,sad->...sd", self.probabilities(theta), self.differences)
+        return np.where(self.available[:, :, None], self.differences - means[..., None, :], 0.0)
 
     def scores_at(
         self,
@@ -77,7 +87,7 @@ class Softmax:
         actions: Int[np.ndarray, " N"],
     ) -> Float64[np.ndarray, "N D"]:
         """`grad log pi(a|s)` of one pair each, given `pi(.|s)` of its state."""
-        features = self.features[states]
+        features = self.differences[states]
         return features[np.arange(len(states)), actions] - np.einsum("na,nad->nd", probabilities, features)
 
     def accuracy(self, theta: Float64[np.ndarray, " D"]) -> float:
