@@ -55,7 +55,8 @@ def test_estimates_enumerated(row, situation, horizon, factor, kind):
     mdp, probabilities = task.mdp, policy.probabilities(theta)
     found = paths(mdp, probabilities, horizon - 1)
     rows, count = np.asarray(mdp.to_dense().transitions), len(found.weights)
-    begin = np.where(task.terminal, 0.0, 1.0) / (~task.terminal).sum()
+    begin = np.where(task.terminal, 0.0, mdp.initial)
+    begin = begin / begin.sum()
     numbers = [uniform_for(np.tile(begin, (count, 1)), found.states[:, 0])]
     for t in range(horizon):
         state, action = found.states[:, t], found.actions[:, t]
