@@ -1,4 +1,4 @@
-"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C8 of the course notes.
+"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C10 of the course notes.
 
     C5  `monte_carlo`                     exact moments of returns (`returns`), exact bias of every visit (`visits`)
     C6  `stochastic_approximation`, `gradient_descent`, `schedules`     exact mean squares, a bound without asymptotics
@@ -8,12 +8,22 @@
     C8  `semi_gradient`, `features`       exact expected updates, projected fixed points, stability (`linear`), exact
                                           moments of the weights (`linear_moments`), what other objectives find
                                           (`objectives`), and what diverges (`counterexamples`)
+    C9  `softmax`, `policy_gradient`      exact gradients of three metrics, with bounds; `reinforce` and `baselines`,
+                                          beside the exact law of their estimates (`gradient_moments`)
+    C10 `actor_critic`, `advantages`, `importance`, `off_policy`, `deterministic`     exact biases, moments, fields and
+                                          gradients; ascent to the Riccati gain at a proven rate
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
 `textbook` has Sutton and Barto's walks and cliff.
 """
 
+from reference.learning.baselines import episode_baseline as episode_baseline
+from reference.learning.baselines import optimal_baseline as optimal_baseline
+from reference.learning.baselines import q_values as q_values
+from reference.learning.baselines import score_covariance as score_covariance
+from reference.learning.baselines import step_baseline as step_baseline
+from reference.learning.baselines import value_baseline as value_baseline
 from reference.learning.contraction import TargetNoise as TargetNoise
 from reference.learning.contraction import action_noise as action_noise
 from reference.learning.contraction import concentrated as concentrated
@@ -30,6 +40,8 @@ from reference.learning.features import per_action as per_action
 from reference.learning.gradient_descent import LeastSquares as LeastSquares
 from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments
+from reference.learning.gradient_moments import GradientMoments as GradientMoments
+from reference.learning.gradient_moments import gradient_moments as gradient_moments
 from reference.learning.linear import ApproximationBounds as ApproximationBounds
 from reference.learning.linear import LinearSolution as LinearSolution
 from reference.learning.linear import LinearSystem as LinearSystem
@@ -79,11 +91,21 @@ from reference.learning.operators import q_operator as q_operator
 from reference.learning.operators import sarsa_operator as sarsa_operator
 from reference.learning.operators import target_variance as target_variance
 from reference.learning.operators import td_operator as td_operator
+from reference.learning.policy_gradient import Direction as Direction
+from reference.learning.policy_gradient import PolicyGradient as PolicyGradient
+from reference.learning.policy_gradient import average_gradient as average_gradient
+from reference.learning.policy_gradient import reinforce_direction as reinforce_direction
+from reference.learning.policy_gradient import start_gradient as start_gradient
+from reference.learning.policy_gradient import stationary_gradient as stationary_gradient
 from reference.learning.q_learning import double_bias as double_bias
 from reference.learning.q_learning import double_q_learning as double_q_learning
 from reference.learning.q_learning import judged as judged
 from reference.learning.q_learning import maximisation_bias as maximisation_bias
 from reference.learning.q_learning import q_learning as q_learning
+from reference.learning.reinforce import Baseline as Baseline
+from reference.learning.reinforce import Update as Update
+from reference.learning.reinforce import episode_gradients as episode_gradients
+from reference.learning.reinforce import reinforce as reinforce
 from reference.learning.returns import ReturnMoments as ReturnMoments
 from reference.learning.returns import return_moments as return_moments
 from reference.learning.returns import truncation_bias as truncation_bias
@@ -99,6 +121,8 @@ from reference.learning.semi_gradient import linear_monte_carlo as linear_monte_
 from reference.learning.semi_gradient import linear_q_learning as linear_q_learning
 from reference.learning.semi_gradient import linear_sarsa as linear_sarsa
 from reference.learning.semi_gradient import linear_td as linear_td
+from reference.learning.softmax import Softmax as Softmax
+from reference.learning.softmax import tabular as tabular
 from reference.learning.stochastic_approximation import linear_mean_square as linear_mean_square
 from reference.learning.stochastic_approximation import robbins_monro as robbins_monro
 from reference.learning.stochastic_approximation import subgaussian_envelope as subgaussian_envelope
