@@ -1,24 +1,57 @@
-"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C7 of the course notes.
+"""Sampled methods, each beside the exact quantity that it estimates: chapters C5 to C7 and C10 of the course notes.
 
     C5  `monte_carlo`                     exact moments of returns (`returns`), exact bias of every visit (`visits`)
     C6  `stochastic_approximation`, `gradient_descent`, `schedules`     exact mean squares, a bound without asymptotics
     C7  `temporal_difference`, `sarsa`, `q_learning`, `synchronous`     exact expected updates and fixed points
                                           (`operators`), exact learning curves (`moments`), and a proven bound on the
                                           error of a run, step by step (`contraction`)
+    C10 `actor_critic`, `advantages`, `importance`, `off_policy`, `deterministic`     exact biases, moments, fields and
+                                          gradients; ascent to the Riccati gain at a proven rate
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
 `textbook` has Sutton and Barto's walks and cliff.
 """
 
+from reference.learning.actor_critic import ActorStep as ActorStep
+from reference.learning.actor_critic import Fields as Fields
+from reference.learning.actor_critic import a2c as a2c
+from reference.learning.actor_critic import a2c_fields as a2c_fields
+from reference.learning.actor_critic import actor_field as actor_field
+from reference.learning.actor_critic import off_policy_a2c as off_policy_a2c
+from reference.learning.actor_critic import qac as qac
+from reference.learning.actor_critic import qac_fields as qac_fields
+from reference.learning.advantages import AdvantageMap as AdvantageMap
+from reference.learning.advantages import Trajectories as Trajectories
+from reference.learning.advantages import advantage_function as advantage_function
+from reference.learning.advantages import expected_gae as expected_gae
+from reference.learning.advantages import gae_bias as gae_bias
+from reference.learning.advantages import gae_map as gae_map
+from reference.learning.advantages import n_step_map as n_step_map
+from reference.learning.advantages import opposite_bandits as opposite_bandits
+from reference.learning.advantages import sample_trajectories as sample_trajectories
 from reference.learning.contraction import TargetNoise as TargetNoise
 from reference.learning.contraction import action_noise as action_noise
 from reference.learning.contraction import concentrated as concentrated
 from reference.learning.contraction import enveloped as enveloped
 from reference.learning.contraction import state_noise as state_noise
+from reference.learning.deterministic import Ascent as Ascent
+from reference.learning.deterministic import DeterministicGradient as DeterministicGradient
+from reference.learning.deterministic import RiccatiDistance as RiccatiDistance
+from reference.learning.deterministic import ascend as ascend
+from reference.learning.deterministic import deterministic_gradient as deterministic_gradient
+from reference.learning.deterministic import domination as domination
+from reference.learning.deterministic import gain_difference as gain_difference
+from reference.learning.deterministic import riccati_distance as riccati_distance
 from reference.learning.gradient_descent import LeastSquares as LeastSquares
 from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments
+from reference.learning.importance import ImportanceMoments as ImportanceMoments
+from reference.learning.importance import NotCovered as NotCovered
+from reference.learning.importance import importance_estimates as importance_estimates
+from reference.learning.importance import importance_moments as importance_moments
+from reference.learning.importance import importance_ratios as importance_ratios
+from reference.learning.importance import weight_second_moment as weight_second_moment
 from reference.learning.moments import ErrorMoments as ErrorMoments
 from reference.learning.moments import td_error_moments as td_error_moments
 from reference.learning.monte_carlo import Episodes as Episodes
@@ -29,6 +62,10 @@ from reference.learning.monte_carlo import mc_evaluate as mc_evaluate
 from reference.learning.monte_carlo import returns_to_go as returns_to_go
 from reference.learning.monte_carlo import sample_episodes as sample_episodes
 from reference.learning.monte_carlo import visit_sums as visit_sums
+from reference.learning.off_policy import OffPolicyGradient as OffPolicyGradient
+from reference.learning.off_policy import PolicyGradientSamples as PolicyGradientSamples
+from reference.learning.off_policy import off_policy_gradient as off_policy_gradient
+from reference.learning.off_policy import off_policy_samples as off_policy_samples
 from reference.learning.operators import Affine as Affine
 from reference.learning.operators import best_next as best_next
 from reference.learning.operators import double_q_operator as double_q_operator
