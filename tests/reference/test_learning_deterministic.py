@@ -93,7 +93,8 @@ def test_gradient_is_the_derivative(row, drawn):
     errors = [[float(abs(Fraction(float(x)) - y)) for x, y in zip(a, b, strict=True)]
               for a, b in zip(found.gradient, exact, strict=True)]  # fmt: skip
     row("RL-31", "deterministic policy gradient", errors, found.error, "certified, rounding included")
-    size = float((np.abs(found.slope) + np.abs(found.action_curvature) @ np.abs(gain)).sum() * np.abs(found.visits).sum())
+    size = np.abs(found.slope) + np.abs(found.action_curvature) @ np.abs(gain)
+    size = float(size.sum() * np.abs(found.visits).sum())
     limit = 64.0 * tolerances_actors.forms(problem, gain) * (size + 1.0)
     row("RL-31", "certificate of the gradient", found.error, limit, "sixty-four times what the Lyapunov solves lose")
 
@@ -106,9 +107,10 @@ def test_differences_and_domination(row, drawn):
     exact = objective(problem, best) - objective(problem, gain)
     seen, here = gain_difference(problem, gain, best), deterministic_gradient(problem, gain)
     there, moved = deterministic_gradient(problem, best), np.abs(best - gain)
-    size = float(np.sum(there.visits.trace() * (moved.T @ (np.abs(here.slope) + np.abs(here.action_curvature) @ moved))))
-    cancelled = float(np.abs(here.action_curvature).sum() * np.abs(gain).sum() + np.abs(here.slope).sum())
-    bound = tolerances_actors.forms(problem, gain, best) * (size + float(there.visits.trace() * moved.sum()) * cancelled)
+    # The slope is a difference of two terms of the size of the first.
+    terms = np.abs(here.slope) + np.abs(here.action_curvature) @ (np.abs(gain) + moved)
+    size = float(there.visits.trace()) * float(moved.sum()) * float(terms.sum())
+    bound = tolerances_actors.forms(problem, gain, best) * size
     error = abs(float(exact - Fraction(seen)))
     row("RL-31", "difference of two gains", error, 4.0 * bound, "Lyapunov solves in each factor")
     curvature, visits = np.linalg.norm(there.action_curvature, 2), np.linalg.norm(there.visits, 2)
