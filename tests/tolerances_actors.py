@@ -9,7 +9,7 @@ from tolerances import ELEMENTARY, SMALLEST, Bound
 from reference.enclosure import Ball, lyapunov_weight
 from reference.learning import AdvantageMap, Task
 from reference.lqr_problem import LQR
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import gamma_n
 
 
 def advantage_map(
@@ -79,4 +79,4 @@ def forms(problem: LQR, *gains: np.ndarray) -> float:
 
 def importance(outcomes: int, scale: float) -> Bound:
     """A sum of products of a value, a ratio and a probability."""
-    return gamma_n(2 * outcomes + 8) * scale + outcomes * UNIT_ROUNDOFF * SMALLEST, f"sum of {outcomes} products"
+    return gamma_n(2 * outcomes + 8) * scale, f"sum of {outcomes} products"

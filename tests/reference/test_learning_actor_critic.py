@@ -180,7 +180,7 @@ def test_importance_moments(row, values, target, sampling, hole):
     top = float(max(abs(t) for t in terms))
     bound, reason = tolerances_actors.importance(3, top)
     row("RL-29", "mean under another law", abs(float(mean - Fraction(found.mean))), bound, reason)
-    row("RL-29", "variance of a term", abs(float(variance - Fraction(found.variance))), 4.0 * bound * (top + bound),
+    row("RL-29", "variance of a term", abs(float(variance - Fraction(found.variance))), 16.0 * bound * (top + bound),
         reason)  # fmt: skip
     if not ((target > 0.0) & (sampling == 0.0)).any():
         second = sum((a * a / b for a, b in zip(p0, p1, strict=True) if b), Fraction(0))

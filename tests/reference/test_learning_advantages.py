@@ -145,8 +145,19 @@ def critics(draw, max_states: int = 3):
     return task, draw(policies(mdp, positive=True)), np.where(task.terminal, 0.0, draw(vectors(mdp.n_states)))
 
 
+def ending() -> tuple[Task, np.ndarray, np.ndarray]:
+    """A critic that is nowhere zero, where every step may be the last: what must be cut is seen."""
+    rows = np.full((3, 2, 3), 0.25)
+    rows[:, :, 2], rows[2] = 0.5, [0.0, 0.0, 1.0]
+    available = np.array([[True, True], [True, True], [True, False]])
+    task = Task(MDP(rows, [[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]], 0.5, None, available))
+    return task, np.array([[0.25, 0.75], [0.75, 0.25], [1.0, 0.0]]), np.array([5.0, 6.0, 0.0])
+
+
 @few
 @given(critics(2), st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]))
+@example(ending(), 3, 0.5)
+@example(ending(), 2, 1.0)
 def test_expectation_over_all_paths(row, critic, horizon, decay):
     """The matrix applied to every path that is truncated after `horizon` steps, weighted by its probability."""
     task, policy, values = critic
@@ -167,6 +178,8 @@ def test_expectation_over_all_paths(row, critic, horizon, decay):
 
 
 @given(critics(), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.sampled_from([None, 1, 2, 5]))
+@example(ending(), 0.5, None)
+@example(ending(), 0.5, 2)
 def test_bias(row, critic, decay, horizon):
     """RL-28: expected GAE is the advantage plus formula (3), and a TD error is unbiased only for v = v_pi."""
     task, policy, values = critic
@@ -196,8 +209,8 @@ def test_sampled_means(row):
     rewards = np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0], [0.0, 0.0]])
     available = np.array([[True, True]] * 3 + [[True, False]])
     task = Task(MDP(rows * available[:, :, None], rewards, 0.75, [0.5, 0.25, 0.25, 0.0], available))
-    policy, values = available / available.sum(axis=1, keepdims=True), np.array([1.0, -1.0, 2.0, 0.0])
-    limit, count, decay = 3, 20_000, 0.5
+    policy, values = available / available.sum(axis=1, keepdims=True), np.array([16.0, 17.0, 15.0, 0.0])
+    limit, count, decay = 3, 20_000, 1.0
     seen = sample_trajectories(task, policy, 5, limit, count, np.random.default_rng(0))
     flags = (int((seen.terminated & ~seen.truncated).sum()), int((seen.truncated & ~seen.terminated).sum()),
              int((seen.truncated & seen.terminated).sum()))  # fmt: skip
@@ -249,7 +262,7 @@ def test_refusals():
     with pytest.raises(ValueError, match="n is 0: expected at least 1 step"):
         n_step_map(flags, flags, 0.5, 0)
     rows = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
-    task = Task(MDP(rows, [[1.0, 0.0], [0.0, 0.0]], 0.5, [1.0, 0.0], [[True, True], [True, False]]), 1.0)
+    task = Task(MDP(rows, [[1.0, 0.0], [0.0, 0.0]], 0.5, [1.0, 0.0], np.array([[True, True], [True, False]])), 1.0)
     for call in (expected_gae, gae_bias):
         with pytest.raises(ValueError, match="does not surely end an episode"):
             call(task, np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2), 1.0)
