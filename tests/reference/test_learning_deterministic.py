@@ -9,7 +9,7 @@ import pytest
 import tolerances_actors
 from exact import fractions
 from exact_lqr import closed_loop, lyapunov, policy_values, product, scaled, total, transposed
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from strategies import few
 
@@ -35,6 +35,14 @@ def arguments(draw):
         root @ root.T, matrix(1, n, 1.0)[0], None, cost[:n, n:],
     )  # fmt: skip
     return problem, matrix(m, n, 0.0625)
+
+
+# Two states and actions, cross costs, noise and a mean: no term of the derivative is zero.
+FULL = (
+    (np.array([[0.75, 0.5], [-0.25, 1.0]]), np.array([[0.5, 1.0], [1.5, -0.5]]), np.array([[2.0, 0.5], [0.5, 1.5]]),
+     np.array([[1.5, -0.25], [-0.25, 2.0]]), 0.9, np.array([[0.5, 0.25], [0.25, 1.0]]), np.array([1.0, -2.0]), None,
+     np.array([[0.25, -0.5], [0.0, 0.25]])), np.array([[0.125, -0.0625], [0.0625, 0.1875]]),
+)  # fmt: skip
 
 
 def posed(drawn) -> tuple[LQR, np.ndarray, np.ndarray]:
@@ -86,6 +94,7 @@ def derivative(problem: LQR, gain: np.ndarray) -> list[list[Fraction]]:
 
 @few
 @given(arguments())
+@example(FULL)
 def test_gradient_is_the_derivative(row, drawn):
     problem, _, gain = posed(drawn)
     found = deterministic_gradient(problem, gain)
@@ -109,6 +118,7 @@ def lost(problem: LQR, gain: np.ndarray, other: np.ndarray) -> float:
 
 @few
 @given(arguments())
+@example(FULL)
 def test_differences_and_domination(row, drawn):
     """(2) against exact values, the gradient at the Riccati gain, and (3)."""
     problem, best, gain = posed(drawn)
