@@ -18,6 +18,23 @@ A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes e
 `textbook` has Sutton and Barto's walks and cliff.
 """
 
+from reference.learning.actor_critic import ActorStep as ActorStep
+from reference.learning.actor_critic import Fields as Fields
+from reference.learning.actor_critic import a2c as a2c
+from reference.learning.actor_critic import a2c_fields as a2c_fields
+from reference.learning.actor_critic import actor_field as actor_field
+from reference.learning.actor_critic import off_policy_a2c as off_policy_a2c
+from reference.learning.actor_critic import qac as qac
+from reference.learning.actor_critic import qac_fields as qac_fields
+from reference.learning.advantages import AdvantageMap as AdvantageMap
+from reference.learning.advantages import Trajectories as Trajectories
+from reference.learning.advantages import advantage_function as advantage_function
+from reference.learning.advantages import expected_gae as expected_gae
+from reference.learning.advantages import gae_bias as gae_bias
+from reference.learning.advantages import gae_map as gae_map
+from reference.learning.advantages import n_step_map as n_step_map
+from reference.learning.advantages import opposite_bandits as opposite_bandits
+from reference.learning.advantages import sample_trajectories as sample_trajectories
 from reference.learning.baselines import episode_baseline as episode_baseline
 from reference.learning.baselines import optimal_baseline as optimal_baseline
 from reference.learning.baselines import q_values as q_values
@@ -34,6 +51,14 @@ from reference.learning.counterexamples import baird as baird
 from reference.learning.counterexamples import noisy_target as noisy_target
 from reference.learning.counterexamples import ring as ring
 from reference.learning.counterexamples import w_to_2w as w_to_2w
+from reference.learning.deterministic import Ascent as Ascent
+from reference.learning.deterministic import DeterministicGradient as DeterministicGradient
+from reference.learning.deterministic import RiccatiDistance as RiccatiDistance
+from reference.learning.deterministic import ascend as ascend
+from reference.learning.deterministic import deterministic_gradient as deterministic_gradient
+from reference.learning.deterministic import domination as domination
+from reference.learning.deterministic import gain_difference as gain_difference
+from reference.learning.deterministic import riccati_distance as riccati_distance
 from reference.learning.features import aggregated as aggregated
 from reference.learning.features import one_hot as one_hot
 from reference.learning.features import per_action as per_action
@@ -42,6 +67,12 @@ from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments
 from reference.learning.gradient_moments import GradientMoments as GradientMoments
 from reference.learning.gradient_moments import gradient_moments as gradient_moments
+from reference.learning.importance import ImportanceMoments as ImportanceMoments
+from reference.learning.importance import NotCovered as NotCovered
+from reference.learning.importance import importance_estimates as importance_estimates
+from reference.learning.importance import importance_moments as importance_moments
+from reference.learning.importance import importance_ratios as importance_ratios
+from reference.learning.importance import weight_second_moment as weight_second_moment
 from reference.learning.linear import ApproximationBounds as ApproximationBounds
 from reference.learning.linear import LinearSolution as LinearSolution
 from reference.learning.linear import LinearSystem as LinearSystem
@@ -77,6 +108,10 @@ from reference.learning.objectives import dqn_objective as dqn_objective
 from reference.learning.objectives import fitted_q_step as fitted_q_step
 from reference.learning.objectives import squared_error as squared_error
 from reference.learning.objectives import squared_error_minimiser as squared_error_minimiser
+from reference.learning.off_policy import OffPolicyGradient as OffPolicyGradient
+from reference.learning.off_policy import PolicyGradientSamples as PolicyGradientSamples
+from reference.learning.off_policy import off_policy_gradient as off_policy_gradient
+from reference.learning.off_policy import off_policy_samples as off_policy_samples
 from reference.learning.operators import Affine as Affine
 from reference.learning.operators import best_next as best_next
 from reference.learning.operators import double_q_operator as double_q_operator
