@@ -13,21 +13,16 @@ factor that the expectation over a law of states hides (RL-24). In the third met
 J = r_bar / (1 - gamma) (RL-23): its gradient is not sum d_pi grad pi q_pi / (1 - gamma) with discounted q, which is
 that of the first metric for d = d_pi held fixed, and wrong by a share of the order 1 - gamma.
 
-Bounds. Let p be the float64 probabilities, within a relative e of the exact ones pi (`Softmax.accuracy`). As the exact
-ones sum to one, what a candidate v lacks is R(s) = sum_a pi(a|s) A^(s, a), with A^ its own advantages: it is known to
-e sum p |A^| and roundings. If t > 0 and (I - gamma P_pi) t >= b > 0, then (I - gamma P_pi)^{-1} is nonnegative and at
-most t / b on ones, so |v_pi - v| <= max |R| t / b, and an error of eta is at most sum |residual| t / b in L1. t is the
-number of steps that count, so the bound knows that episodes end, and needs no discount. For differential values t is
-the number of steps to one state, where h = 0. The stationary law is known entry by entry (O'Cinneide 1993).
+The bounds are those of `policy_certificate`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
+from reference.learning.policy_certificate import OUTWARD, SMALLEST, assemble, certify, live_process, shortfall
 from reference.learning.softmax import Softmax
 from reference.learning.task import Task
 from reference.mdp import MDP
@@ -37,9 +32,6 @@ from reference.rounding import UNIT_ROUNDOFF, gamma_n
 __all__ = [
     "Direction", "PolicyGradient", "average_gradient", "reinforce_direction", "start_gradient", "stationary_gradient",
 ]  # fmt: skip
-
-_OUTWARD = 1.0 + 2.0**-40  # covers the few roundings of the bounds themselves
-_SMALLEST = 2.0**-1000  # more than all that underflowing products can lose
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,30 +58,6 @@ class Direction(NamedTuple):
     error_bound: Float64[np.ndarray, " D"]
     weights: Float64[np.ndarray, " S"]
     advantages: Float64[np.ndarray, "S A"]
-
-
-class _Steps(NamedTuple):
-    """`t` with `(I - gamma P_pi) t >= least`: the certificate of one linear system."""
-
-    system: Float64[np.ndarray, "L L"]
-    steps: Float64[np.ndarray, " L"]
-    least: float
-
-    @property
-    def inverse(self) -> Float64[np.ndarray, " L"]:
-        """A bound on the row sums of the inverse."""
-        return _OUTWARD * self.steps / self.least
-
-
-class _Live(NamedTuple):
-    """The process under a policy, where it has not ended."""
-
-    states: np.ndarray
-    policy: Float64[np.ndarray, "L A"]
-    accuracy: float
-    chain: Float64[np.ndarray, "L L"]
-    transitions: Float64[np.ndarray, "L A L"]
-    rewards: Float64[np.ndarray, "L A"]
 
 
 def start_gradient(
@@ -122,7 +90,7 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
     Staying where one is takes the probability that the other successors leave of one. `ValueError` if there are several
     recurrent classes (no average for all starts), shapes do not fit, or a probability is too small for float64.
     """
-    found = _live(mdp, policy, theta, np.ones(mdp.n_states, dtype=np.bool_))
+    found = live_process(mdp, policy, theta, np.ones(mdp.n_states, dtype=np.bool_))
     n_states, n_actions, accuracy = mdp.n_states, mdp.n_actions, found.accuracy
     law = stationary_distribution(mdp, found.policy)
     # One reference state, often visited, at which the differential values are 0.
@@ -159,9 +127,9 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
     unknown = np.linalg.solve(bordered, (found.policy * found.rewards).sum(axis=1))
     unknown += np.linalg.solve(bordered, (found.policy * differential(unknown)[0]).sum(axis=1))
     (advantages, sizes), average = differential(unknown), float(unknown[origin])
-    radius = gamma_n(n_states + 4) * sizes + _SMALLEST
-    lack = float(_lack(found, advantages, radius).max())  # bounds the error of the average as well
-    spread = 2.0 * lack * _OUTWARD * steps / least  # of the differential values
+    radius = gamma_n(n_states + 4) * sizes + SMALLEST
+    lack = float(shortfall(found, advantages, radius).max())  # bounds the error of the average as well
+    spread = 2.0 * lack * OUTWARD * steps / least  # of the differential values
     error = radius + lack + np.einsum("sat,st->sa", found.transitions, spread[None, :] + spread[:, None])
     # Censoring one of m states rounds m + 3 times; a relative change of off-diagonal entries counts 2 m times at most.
     relative = accuracy + gamma_n(n_actions + 2)
@@ -172,8 +140,8 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
     def first(sizes: np.ndarray) -> np.ndarray:
         return spare @ sizes
 
-    gradient, bound = _assemble(found, policy.scores(theta), law, advantages, error * mdp.available, first)
-    return PolicyGradient(gradient, bound, average, _OUTWARD * lack, law, advantages)
+    gradient, bound = assemble(found, policy.scores(theta), law, advantages, error * mdp.available, first)
+    return PolicyGradient(gradient, bound, average, OUTWARD * lack, law, advantages)
 
 
 def stationary_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]) -> PolicyGradient:
@@ -183,12 +151,12 @@ def stationary_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " 
     """
     found, margin = average_gradient(mdp, policy, theta), 1.0 - mdp.discount
     gradient, objective = found.gradient / margin, found.objective / margin
-    bound = _OUTWARD * found.error_bound / margin + 3.0 * UNIT_ROUNDOFF * np.abs(gradient)
+    bound = OUTWARD * found.error_bound / margin + 3.0 * UNIT_ROUNDOFF * np.abs(gradient)
     return PolicyGradient(
         gradient,
         bound,
         objective,
-        _OUTWARD * found.objective_bound / margin + 3.0 * UNIT_ROUNDOFF * abs(objective),
+        OUTWARD * found.objective_bound / margin + 3.0 * UNIT_ROUNDOFF * abs(objective),
         found.weights / margin,
         found.advantages,
     )
@@ -198,13 +166,13 @@ def _discounted(
     task: Task, policy: Softmax, theta: np.ndarray, law: np.ndarray | None, visits_discount: float
 ) -> PolicyGradient:
     """(1) with the weights `law (I - visits_discount P_pi)^{-1}` and the advantages of the task."""
-    found = _live(task.mdp, policy, theta, ~task.terminal)
+    found = live_process(task.mdp, policy, theta, ~task.terminal)
     states, discount = found.states, task.discount
     n_live, n_actions = found.policy.shape[0], found.policy.shape[1]
     begin, blur = _first_states(task, law)
     begin = begin[states]
-    values_steps = _certify(found, discount, task.mdp)
-    visits_steps = values_steps if visits_discount == discount else _certify(found, visits_discount, task.mdp)
+    values_steps = certify(found, discount, task.mdp)
+    visits_steps = values_steps if visits_discount == discount else certify(found, visits_discount, task.mdp)
 
     available = task.mdp.available[states]
 
@@ -217,8 +185,8 @@ def _discounted(
     values += np.linalg.solve(values_steps.system, (found.policy * implied(values)).sum(axis=1))
     advantages = implied(values)
     sizes = np.abs(found.rewards) + discount * (found.transitions @ np.abs(values)) + np.abs(values)[:, None]
-    radius = gamma_n(n_live + 4) * sizes * available + _SMALLEST
-    values_error = float(_lack(found, advantages, radius).max()) * values_steps.inverse
+    radius = gamma_n(n_live + 4) * sizes * available + SMALLEST
+    values_error = float(shortfall(found, advantages, radius).max()) * values_steps.inverse
     error = radius + discount * (found.transitions @ values_error) + values_error[:, None]
 
     transposed = visits_steps.system.T
@@ -227,33 +195,19 @@ def _discounted(
     visits = np.maximum(visits, 0.0)
     inflow = visits_discount * (visits @ found.chain)
     rounding = (found.accuracy + gamma_n(n_actions + n_live + 4)) * (begin + inflow + visits) + blur * begin
-    residual = np.abs(begin + inflow - visits) + rounding + _SMALLEST
+    residual = np.abs(begin + inflow - visits) + rounding + SMALLEST
     missing = float(residual @ visits_steps.inverse)
 
     def first(sizes: np.ndarray) -> np.ndarray:
         return missing * sizes.max(axis=0)
 
     scores = policy.scores(theta)[states]
-    gradient, bound = _assemble(found, scores, visits, advantages, error * available, first)
+    gradient, bound = assemble(found, scores, visits, advantages, error * available, first)
     objective = float(begin @ values)
     objective_bound = float(begin @ values_error + (blur + gamma_n(n_live + 2)) * (begin @ np.abs(values)))
     weights, full = np.zeros(task.mdp.n_states), np.zeros(task.mdp.rewards.shape)
     weights[states], full[states] = visits, advantages
-    return PolicyGradient(gradient, bound, objective, _OUTWARD * objective_bound + _SMALLEST, weights, full)
-
-
-def _live(mdp: MDP, policy: Softmax, theta: np.ndarray, live: np.ndarray) -> _Live:
-    if policy.available.shape != mdp.rewards.shape or (policy.available != mdp.available).any():
-        raise ValueError(
-            f"the policy is for {policy.available.shape[0]} states with {int(policy.available.sum())} available pairs, "
-            f"the process has {mdp.n_states} with {int(mdp.available.sum())}: expected the pairs of the process."
-        )
-    states = np.flatnonzero(live)
-    probabilities = policy.probabilities(theta)[states]
-    transitions = np.asarray(mdp.to_dense().transitions)[np.ix_(states, np.arange(mdp.n_actions), states)]
-    transitions = transitions * mdp.available[states][:, :, None]
-    chain = np.einsum("sa,sat->st", probabilities, transitions)
-    return _Live(states, probabilities, policy.accuracy(theta), chain, transitions, mdp.rewards[states])
+    return PolicyGradient(gradient, bound, objective, OUTWARD * objective_bound + SMALLEST, weights, full)
 
 
 def _first_states(task: Task, law: np.ndarray | None) -> tuple[np.ndarray, float]:
@@ -264,57 +218,3 @@ def _first_states(task: Task, law: np.ndarray | None) -> tuple[np.ndarray, float
         return law, 0.0
     starts = np.where(task.terminal, 0.0, task.mdp.initial)
     return starts / starts.sum(), gamma_n(len(starts) + 1)
-
-
-def _certify(found: _Live, discount: float, mdp: MDP) -> _Steps:
-    system = np.eye(len(found.chain)) - discount * found.chain
-    try:
-        steps = np.linalg.solve(system, np.ones(len(system)))
-    except np.linalg.LinAlgError as error:
-        raise _endless(mdp, discount) from error
-    following = discount * (found.chain @ np.abs(steps))
-    roundings = found.accuracy + gamma_n(found.policy.shape[1] + len(system) + 4)
-    least = float(np.min(steps - following - roundings * (np.abs(steps) + following)))
-    if not (least > 0.0 and (steps > 0.0).all()):
-        raise _endless(mdp, discount)
-    return _Steps(system, steps, least)
-
-
-def _endless(mdp: MDP, discount: float) -> ValueError:
-    return ValueError(
-        f"with discount {discount!r} the policy's episodes in {mdp!r} are too long for float64 to sum, or need not "
-        "end: expected a terminal state that is reached from everywhere. Use a smaller discount."
-    )
-
-
-def _lack(found: _Live, advantages: np.ndarray, radius: np.ndarray) -> Float64[np.ndarray, " L"]:
-    """A bound on `|sum_a pi A^|`, for the exact policy, which sums to one."""
-    seen = np.abs((found.policy * advantages).sum(axis=1))
-    relative = found.accuracy + gamma_n(found.policy.shape[1] + 2)
-    charged = relative * (found.policy * np.abs(advantages)).sum(axis=1)
-    return _OUTWARD * (seen + charged + (1.0 + relative) * (found.policy * radius).sum(axis=1))
-
-
-def _assemble(
-    found: _Live,
-    scores: Float64[np.ndarray, "L A D"],
-    weights: Float64[np.ndarray, " L"],
-    advantages: Float64[np.ndarray, "L A"],
-    error: Float64[np.ndarray, "L A"],
-    first: Callable[[np.ndarray], np.ndarray],
-) -> tuple[Float64[np.ndarray, " D"], Float64[np.ndarray, " D"]]:
-    """(1) and its error; `first` bounds `sum |d eta(s)| c(s)` for the error of the weights.
-
-    Exact advantages have mean zero in every state, so the scores may be any features less a constant of the state: the
-    rounding of what was subtracted costs nothing, those of the two differences a rounding of the largest ones.
-    """
-    size = advantages.size
-    taken = weights[:, None] * found.policy
-    gradient = np.einsum("sa,sad->d", taken * advantages, scores)
-    lengths = np.abs(scores)
-    reach = np.abs(advantages) + error
-    per_state = (1.0 + found.accuracy) * np.einsum("sa,sad->sd", found.policy * reach, lengths)
-    charged = (found.accuracy + gamma_n(size + 5)) * taken * reach + taken * error
-    bound = first(per_state) + np.einsum("sa,sad->d", charged, lengths)
-    bound += 4.0 * UNIT_ROUNDOFF * (taken * reach).sum(axis=1) @ lengths.max(axis=1)
-    return gradient, _OUTWARD * (1.0 + gamma_n(2 * size + 8)) * bound + _SMALLEST
