@@ -15,7 +15,7 @@
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
-`textbook` has Sutton and Barto's walks and cliff.
+`textbook` has Sutton and Barto's walks, cliff and gambler.
 """
 
 from reference.learning.actor_critic import ActorStep as ActorStep
@@ -178,11 +178,14 @@ from reference.learning.task import exploring as exploring
 from reference.learning.task import following as following
 from reference.learning.temporal_difference import n_step_td as n_step_td
 from reference.learning.temporal_difference import td as td
+from reference.learning.textbook import Gambler as Gambler
 from reference.learning.textbook import RandomWalk as RandomWalk
 from reference.learning.textbook import cliff_walking as cliff_walking
 from reference.learning.textbook import episode_returns as episode_returns
+from reference.learning.textbook import gambler as gambler
 from reference.learning.textbook import greedy_path as greedy_path
 from reference.learning.textbook import random_walk as random_walk
+from reference.learning.textbook import smallest_stakes as smallest_stakes
 from reference.learning.textbook import walk_errors as walk_errors
 from reference.learning.undiscounted import undiscounted_optimum as undiscounted_optimum
 from reference.learning.undiscounted import undiscounted_values as undiscounted_values

@@ -58,6 +58,15 @@ class LinearSystem:
         """The expected update `c - A w`, per unit of step."""
         return self.offset - weights @ self.matrix.T
 
+    def expected_weights(
+        self, start: Float64[np.ndarray, " D"], step_size: float, steps: int
+    ) -> Float64[np.ndarray, "K D"]:
+        """The weights after `k = 0 .. steps` expected updates: what the figures of diverging methods show (RL-21)."""
+        weights = [np.asarray(start, dtype=np.float64)]
+        for _ in range(steps):
+            weights.append(weights[-1] + step_size * self.update(weights[-1]))
+        return np.array(weights)
+
     @property
     def curl(self) -> Float64[np.ndarray, "D D"]:
         """`A - A^T`: zero exactly where the update descends some function, which a semi-gradient does not (RL-20)."""
@@ -88,7 +97,7 @@ class Stability(NamedTuple):
     @property
     def stable(self) -> bool:
         """Whether every eigenvalue has a positive real part."""
-        return bool((self.eigenvalues.real > 0.0).all())
+        return bool((np.real(self.eigenvalues) > 0.0).all())
 
 
 class ApproximationBounds(NamedTuple):
