@@ -92,6 +92,11 @@ class ActorStep:
     actor_step_size: float
     critic: Step
 
+    @property
+    def number(self) -> int:
+        """Of the step: 1, 2, ..."""
+        return self.critic.number
+
 
 def qac(
     task: Task,
