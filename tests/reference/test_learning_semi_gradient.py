@@ -143,9 +143,9 @@ def test_one_hot_monte_carlo_is_every_visit(row):
     row.exact("RL-20", "every episode ends", ended == episodes, f"{ended} of {episodes}")
 
 
-def process() -> tuple[Task, np.ndarray, np.ndarray, np.ndarray]:
+def process(seed: int = 11) -> tuple[Task, np.ndarray, np.ndarray, np.ndarray]:
     """Four states and an end, two policies of them, two features."""
-    inner = np.asarray(garnet(4, 2, 4, 11).transitions)
+    inner = np.asarray(garnet(4, 2, 4, seed).transitions)
     rows = np.zeros((5, 2, 5))
     rows[:4, :, :4], rows[:4, :, 4], rows[4, :, 4] = 0.75 * inner, 0.25, 1.0
     available = np.array([[True, True]] * 4 + [[True, False]])
@@ -154,6 +154,24 @@ def process() -> tuple[Task, np.ndarray, np.ndarray, np.ndarray]:
     first = np.array([[0.75, 0.25]] * 4 + [[1.0, 0.0]])
     second = np.array([[0.5, 0.5]] * 4 + [[1.0, 0.0]])
     return task, first, second, np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 0.5], [0.0, 0.0]])
+
+
+def compare_moments(row, quantity, task, outcomes, sizes, start, seen, mean, second):
+    """Means and second moments of sampled weights `(steps, R, 2)` against the exact ones, at every step."""
+    steps, runs = seen.shape[:2]
+    reached = tolerances_linear.reach(outcomes, sizes, start, steps)[1:, None]
+    comparisons = steps * (2 + 4)
+    variance = np.maximum(second[1:, [0, 1], [0, 1]] - mean[1:] ** 2, 0.0)
+    slack = tolerances_linear.moments(outcomes, steps, float(reached.max()) ** 2)
+    slack += tolerances_learning.sampled_law(task, 2.0 * float(reached.max()) ** 2) * steps
+    bound, reason = tolerances_learning.mean_of(runs, variance + slack, 2.0 * reached, comparisons)
+    row("RL-20", f"mean weights of {quantity}", np.abs(seen.mean(axis=1) - mean[1:]), bound + slack, reason)
+    squares = np.einsum("kri,krj->kij", seen, seen) / runs
+    # Var w_i w_j <= E w_i^2 w_j^2 <= max w_j^2 E w_i^2.
+    most = reached[:, :, None] ** 2
+    bound, reason = tolerances_learning.mean_of(runs, most * second[1:, [0, 1], [0, 1]][:, :, None] + slack, 2.0 * most,
+                                                comparisons)  # fmt: skip
+    row("RL-20", f"second moment of the weights of {quantity}", np.abs(squares - second[1:]), bound + slack, reason)
 
 
 @pytest.mark.parametrize("draws", ["independent", "trajectory", "trajectory, off-policy"])
@@ -175,19 +193,33 @@ def test_moments_of_the_weights(row, draws):
     else:
         seen = np.array([step.table.copy() for step in linear_td(task, policy, features, sizes, steps, RUNS, rng,
                                                                  start, behaviour)])  # fmt: skip
-    reached = tolerances_linear.reach(outcomes, sizes, start, steps)[1:, None]
-    comparisons = steps * (2 + 4)
-    variance = np.maximum(second[1:, [0, 1], [0, 1]] - mean[1:] ** 2, 0.0)
-    slack = tolerances_linear.moments(outcomes, steps, float(reached.max()) ** 2)
-    slack += tolerances_learning.sampled_law(task, 2.0 * float(reached.max()) ** 2) * steps
-    bound, reason = tolerances_learning.mean_of(RUNS, variance + slack, 2.0 * reached, comparisons)
-    row("RL-20", f"mean weights of TD(0), {draws}", np.abs(seen.mean(axis=1) - mean[1:]), bound + slack, reason)
-    squares = np.einsum("kri,krj->kij", seen, seen) / RUNS
-    # Var w_i w_j <= E w_i^2 w_j^2 <= max w_j^2 E w_i^2.
-    most = reached[:, :, None] ** 2
-    bound, reason = tolerances_learning.mean_of(RUNS, most * second[1:, [0, 1], [0, 1]][:, :, None] + slack, 2.0 * most,
-                                                comparisons)  # fmt: skip
-    row("RL-20", f"second moment of the weights, {draws}", np.abs(squares - second[1:]), bound + slack, reason)
+    compare_moments(row, f"TD(0), {draws}", task, outcomes, sizes, start, seen, mean, second)
+
+
+def pairs_as_states(task: Task, policy: np.ndarray) -> Task:
+    """The process of the pairs under a policy: what Sarsa is TD(0) of."""
+    size = task.mdp.rewards.size
+    over = (task.terminal[:, None] | ~task.mdp.available).ravel()
+    chain = np.einsum("sat,tb->satb", np.asarray(task.mdp.to_dense().transitions), policy).reshape(size, size)
+    chain[over] = np.eye(size)[over]
+    pay, begin = np.where(over, 0.0, task.mdp.rewards.ravel()), (task.mdp.initial[:, None] * policy).ravel()
+    return Task(MDP(chain[:, None, :], pay[:, None], task.discount, begin))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_moments_of_linear_sarsa(row, seed):
+    """Random processes with ends: sampled means and second moments are those of TD(0) on the pairs (RL-20)."""
+    task, policy, _, _ = process(seed)
+    features = np.random.default_rng(seed).integers(-2, 3, (10, 2)) / 2.0
+    features[8:] = 0.0
+    twin = pairs_as_states(task, policy)
+    outcomes = td_outcomes(twin, np.ones((10, 1)), features)
+    steps, sizes, start = 6, StepSizes(0.125, 0.5), np.array([1.0, -1.0])
+    mean, second = weight_moments(outcomes, sizes, start, steps)
+    rng = np.random.default_rng(100 + seed)
+    seen = np.array([step.table.copy() for step in linear_sarsa(task, following(policy), features, sizes, steps,
+                                                                10 * RUNS, rng, start)])  # fmt: skip
+    compare_moments(row, "linear Sarsa", twin, outcomes, sizes, start, seen, mean, second)
 
 
 def test_moments_by_enumeration(row):
