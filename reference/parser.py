@@ -42,8 +42,8 @@ examples:
   python -m reference plot cliff:4,12 visits.png --show occupancy
   python -m reference learn q-learning CliffWalking-v1 --discount 0.9 --plot learning.png
   python -m reference learn td chain:5 --replications 100          # beside a bound that was proven
-  python -m reference learn linear-td chain:10 --features 5        # to the projected fixed point
-  python -m reference learn reinforce garnet:5,3,2,1 --discount 0.9 --baseline optimal
+  python -m reference learn linear-td chain:10 --features 5 --steps 5000    # to the projected fixed point
+  python -m reference learn reinforce garnet:5,3,2,1 --discount 0.7 --steps 300 --baseline optimal
   python -m reference export Taxi-v4 taxi.npz
   python -m reference studio gridworld:4,5                         # sliders, in a browser
 """

@@ -29,7 +29,7 @@ from reference.learning import (
 
 __all__ = ["LINEAR", "state_features"]
 
-_QUANTITY = "largest error of the approximate values to the projected fixed point"
+_QUANTITY = "largest distance of a value from the projected fixed point"
 
 
 def state_features(task: Task, source: str | None) -> Float64[np.ndarray, "S D"]:
