@@ -150,7 +150,7 @@ def process(seed: int = 11) -> tuple[Task, np.ndarray, np.ndarray, np.ndarray]:
     rows[:4, :, :4], rows[:4, :, 4], rows[4, :, 4] = 0.75 * inner, 0.25, 1.0
     available = np.array([[True, True]] * 4 + [[True, False]])
     pay = np.array([[1.0, -1.0], [0.5, 2.0], [-1.0, 0.0], [1.5, -0.5], [0.0, 0.0]])
-    task = Task(MDP(rows, pay, 0.75, [0.5, 0.5, 0.0, 0.0, 0.0], available))
+    task = Task(MDP(rows, pay, 0.75, [0.75, 0.25, 0.0, 0.0, 0.0], available))
     first = np.array([[0.75, 0.25]] * 4 + [[1.0, 0.0]])
     second = np.array([[0.5, 0.5]] * 4 + [[1.0, 0.0]])
     return task, first, second, np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 0.5], [0.0, 0.0]])
@@ -238,8 +238,8 @@ def test_moments_by_enumeration(row):
                     error = task.mdp.rewards[state, action] + task.discount * value - float(features[state] @ w)
                     ratio = policy[state, action] / other[state, action]
                     moved = w + 0.25 * ratio * error * features[state]
-                    for again in [0, 1] if ended else [int(after)]:
-                        following_ones.append((again, mass * chance * (0.5 if ended else 1.0), moved))
+                    for again, share in [(0, 0.75), (1, 0.25)] if ended else [(int(after), 1.0)]:
+                        following_ones.append((again, mass * chance * share, moved))
         grown = following_ones
     masses, ends = np.array([mass for _, mass, _ in grown]), np.array([w for _, _, w in grown])
     mean, second = weight_moments(outcomes, sizes, start, steps)
