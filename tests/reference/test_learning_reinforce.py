@@ -7,7 +7,7 @@ import pytest
 import tolerances_gradients
 import tolerances_learning
 from episodic import bandit, ending, shared
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scripted import Scripted, paths, uniform_for
 from strategies import few, mdps, vectors
@@ -47,8 +47,16 @@ def situations(draw):
     return task, policy, draw(vectors(policy.dimension, 0.125))
 
 
+def noisy():
+    """Steps that may end and actions that matter: what the steps of an episode have in common is seen."""
+    task = ending(0.5)
+    return task, tabular(task.mdp), np.array([1.0, -1.0, 0.5, 0.0, 0.0, 0.0])
+
+
 @few
 @given(situations(), st.integers(1, 3), st.booleans(), st.sampled_from(["none", "v", "eighths"]))
+@example(noisy(), 3, True, "eighths")
+@example(noisy(), 3, False, "none")
 def test_estimates_enumerated(row, situation, horizon, factor, kind):
     """Every path through the learner: mean and covariance of its estimates are the exact ones (RL-25, RL-27)."""
     task, policy, theta = situation
@@ -191,6 +199,8 @@ def test_one_sample_parabola(row, situation, apart):
 
 @few
 @given(situations(), vectors(3, 0.125), st.integers(1, 4), st.booleans())
+@example(noisy(), np.array([1.0, -2.0, 0.5]), 3, True)
+@example(noisy(), np.array([1.0, -2.0, 0.5]), 4, False)
 def test_episode_baseline(row, situation, apart, horizon, factor):
     """The trace for whole episodes is even about its best baseline, which no other beats (RL-27)."""
     task, policy, theta = situation
