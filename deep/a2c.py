@@ -9,7 +9,7 @@ normalised. What the steps are is in :mod:`deep.on_policy`.
 from typing import NamedTuple
 
 from deep import on_policy
-from deep.on_policy import Metrics, Method, Networks, Optimizers, Rollout, State
+from deep.on_policy import Method, Metrics, Networks, Optimizers, Rollout, State
 from deep.types import Settings
 
 

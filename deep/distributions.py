@@ -5,8 +5,8 @@ with one reparameterised sample, the categorical computes it exactly. The losses
 against ``expect`` alone, so the update that is trained on MuJoCo is the update that is
 compared with exact solutions on finite decision processes.
 
-On-policy agents learn from the actions that they took and ask for ``log_prob`` and ``entropy`` instead, of a categorical
-or of a plain normal distribution.
+On-policy agents learn from the actions that they took and ask for ``log_prob`` and ``entropy``
+instead, of a categorical or of a plain normal distribution.
 """
 
 import math

@@ -22,7 +22,7 @@ with the key ``act`` folded with k and t, so acting changes no state; an update 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +122,25 @@ class Method(NamedTuple):
     episodic: bool
 
 
+class Learner(Protocol):
+    """What :mod:`deep.reinforce`, :mod:`deep.a2c` and :mod:`deep.ppo` each call a learner."""
+
+    @property
+    def networks(self) -> Networks:
+        """The modules of policy and value."""
+        ...
+
+    @property
+    def optimizers(self) -> Optimizers:
+        """What steps each of them."""
+        ...
+
+    @property
+    def method(self) -> Method:
+        """What a session does with the learner."""
+        ...
+
+
 ActorObjective = Callable[[Float[Array, " B"], Samples, Settings], Float[Array, ""]]
 
 
@@ -130,7 +149,7 @@ def method(update: Callable[..., tuple[State, Metrics]], *, episodic: bool = Fal
     return Method(create, update, act, act_greedy, "actor", episodic)
 
 
-def create(learner: Any, key: Key[Array, ""], observation_size: int, action_size: int) -> State:
+def create(learner: Learner, key: Key[Array, ""], observation_size: int, action_size: int) -> State:
     """Initial parameters, optimiser states and key. ValueError for a policy over another number of actions."""
     key, actor_key, value_key = jax.random.split(key, 3)
     observation, networks = jnp.zeros((1, observation_size)), learner.networks
@@ -147,20 +166,20 @@ def keys(state: State) -> Keys:
     return Keys(*jax.random.split(state.key, 3))
 
 
-def act(learner: Any, state: State, observation: Float[Array, " O"], key: Key[Array, ""]) -> Float[Array, " U"]:
+def act(learner: Learner, state: State, observation: Float[Array, " O"], key: Key[Array, ""]) -> Float[Array, " U"]:
     """One action drawn from pi(.|s); NaN where the policy's parameters are no finite numbers."""
     policy = learner.networks.actor.apply(state.params.actor, observation[None])
     return policy.sample(key)[0] + _poison(policy)
 
 
-def act_greedy(learner: Any, actor: PyTree, observation: Float[Array, " O"]) -> Float[Array, " U"]:
+def act_greedy(learner: Learner, actor: PyTree, observation: Float[Array, " O"]) -> Float[Array, " U"]:
     """The policy's mode, for evaluation; NaN where its parameters are no finite numbers."""
     policy = learner.networks.actor.apply(actor, observation[None])
     return policy.mode()[0] + _poison(policy)
 
 
 def act_together(
-    learner: Any, state: State, observations: Float[Array, "K O"], time: Int[Array, ""]
+    learner: Learner, state: State, observations: Float[Array, "K O"], time: Int[Array, ""]
 ) -> Float[Array, "K U"]:
     """The actions of all environments at step ``time`` of the rollout, from a key for each."""
     root = keys(state).act
@@ -171,13 +190,13 @@ def act_together(
     return jax.vmap(one)(jnp.arange(len(observations)), observations)
 
 
-def values(learner: Any, state: State, rollout: Rollout) -> tuple[Float[Array, "T K"], Float[Array, "T K"]]:
+def values(learner: Learner, state: State, rollout: Rollout) -> tuple[Float[Array, "T K"], Float[Array, "T K"]]:
     """V of the rollout's states and of their true successors."""
     of = jax.vmap(lambda rows: learner.networks.value.apply(state.params.value, rows))
     return of(rollout.observation), of(rollout.next_observation)
 
 
-def gae_samples(learner: Any, settings: Settings, state: State, rollout: Rollout) -> Samples:
+def gae_samples(learner: Learner, settings: Settings, state: State, rollout: Rollout) -> Samples:
     """Samples with generalised advantage estimates; the returns are A + V, which are lambda-returns."""
     value, next_value = values(learner, state, rollout)
     advantage = advantages.generalised(
@@ -193,7 +212,7 @@ def gae_samples(learner: Any, settings: Settings, state: State, rollout: Rollout
 
 
 def samples(
-    learner: Any,
+    learner: Learner,
     state: State,
     rollout: Rollout,
     advantage: Float[Array, "T K"],
@@ -225,7 +244,7 @@ def value_loss(value: Float[Array, " B"], rows: Samples) -> Float[Array, ""]:
 
 
 def step(
-    learner: Any,
+    learner: Learner,
     settings: Settings,
     params: Params,
     optimizers: Optimizers,

@@ -8,9 +8,9 @@ import jax
 from jaxtyping import PyTree
 
 from deep import build, checkpoint, runs
+from deep.build import Learner
 from deep.config import Config
 from deep.environments import OneHot, Rescaling
-from deep.interaction import Learner
 
 
 class Trained(NamedTuple):
@@ -37,7 +37,7 @@ def load(folder: Path) -> Trained:
     environment = build.environment_of(config)
     size, actions = environment.observation_size, environment.actions
     environment.close()
-    learner = build.learner_of(config, actions.size)
+    learner = build.learner_of(config, actions.size, isinstance(actions, OneHot))
     state = jax.eval_shape(lambda key: learner.method.create(learner, key, size, actions.size), jax.random.key(0))
     group = learner.method.policy
     actor = checkpoint.tree_like(getattr(state.params, group), saved, f"agent/params/{group}")

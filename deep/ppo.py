@@ -3,13 +3,13 @@ r"""Proximal policy optimisation (Schulman et al. 2017) with the clipped surroga
 One update, from a rollout:
 
     1 samples   advantages, lambda-returns and log pi_old, all from the networks that acted
-    2 epochs    each deals the rows into minibatches, every row into exactly one, in an order of its own; a minibatch is
+    2 epochs    each deals the rows into minibatches, every row into exactly one, in an order of its own; each is
                 one step of both networks on
                     L = -mean(min(rho A, clip(rho, 1 - c, 1 + c) A)),   rho = exp(log pi - log pi_old)
                 with the minibatch's advantages normalised, and on the squared error of V
 
-The minimum only ever takes away: where the ratio has left [1 - c, 1 + c] in the direction that A favours the gradient is
-zero, in the other direction it is kept whole. The value loss is not clipped.
+The minimum only ever takes away: where the ratio has left [1 - c, 1 + c] in the direction that A favours the gradient
+is zero, in the other direction it is kept whole. The value loss is not clipped.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from deep import on_policy
-from deep.on_policy import Metrics, Method, Networks, Optimizers, Rollout, Samples, State
+from deep.on_policy import Method, Metrics, Networks, Optimizers, Rollout, Samples, State
 from deep.types import Settings
 
 
@@ -45,7 +45,7 @@ def surrogate_loss(log_prob: Float[Array, " B"], rows: Samples, settings: Settin
 
 
 def deal(key: Key[Array, ""], rows: int, parts: int) -> Int[Array, "M B"]:
-    """The numbers 0 .. rows - 1 in a random order, dealt into ``parts`` of equal size; ValueError if they do not fit."""
+    """The numbers 0 .. rows - 1 in a random order, in ``parts`` of equal size; ValueError if they do not fit."""
     if rows % parts:
         raise ValueError(f"ppo: expected minibatches of equal size, saw {rows} rows for {parts} of them")
     return jax.random.permutation(key, rows).reshape(parts, rows // parts)

@@ -3,8 +3,8 @@
 With the value network for a baseline A_t = G_t - V(s_t), and V is regressed on G_t; without one A_t = G_t and no value
 is read or trained. A baseline leaves the expectation as it is, and need not lower the variance (RL-27).
 
-An episode that a time limit cuts goes on unseen: with a baseline V of its final observation stands for the rest, without
-one the rest is left out, which biases the return of what has no end of its own.
+An episode that a time limit cuts goes on unseen: with a baseline V of its final observation stands for the rest,
+without one the rest is left out, which biases the return of what has no end of its own.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from deep import advantages, on_policy
-from deep.on_policy import Metrics, Method, Networks, Optimizers, Rollout, State
+from deep.on_policy import Method, Metrics, Networks, Optimizers, Rollout, State
 from deep.types import Settings
 
 

@@ -29,7 +29,7 @@ probability. A row carries the id of the claim that it checks; where the quantit
     NS-01  n-step rows: rewards, successor, termination and discount of every window
     IN-01  the ring of initial states
     RB-06  the probability that a buffer states for what it drew
-    RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages, by discounts that are zero at an end (contract/beyond)
+    RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages, discounts zero at an end (contract/beyond)
     PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
     DQN-01 deep Q-learning: the target from both networks, the loss's gradient
     DQN-02 one whole update of deep Q-learning on tables, and when the target network moves

@@ -108,8 +108,8 @@ Deep Q-learning, with an online network Q and a target network; actions are rows
     exploration(start, final, updates, step) -> scalar                       probability after `step` updates
     deep_q(double, loss) -> DeepQ
 
-On-policy learning. Arrays (T, K) are T steps of K environments; `next_value` is that of the true successor, `ended` is 1
-where the episode ends, by termination (`terminated`) or by a time limit:
+On-policy learning. Arrays (T, K) are T steps of K environments; `next_value` is that of the true successor, `ended` is
+1 where the episode ends, by termination (`terminated`) or by a time limit:
 
     gae(reward (T, K), terminated, ended, value, next_value, discount, decay) -> (T, K)
     returns(reward, terminated, ended, next_value, discount, n | None) -> (T, K)

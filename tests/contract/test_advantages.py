@@ -1,7 +1,8 @@
 """Generalised advantage estimates and returns: each row as the sum that defines it, with both ends of an episode.
 
-T steps of K environments. An episode ends in a terminal state or by a time limit anywhere, and V of its final observation
-is no value of the row below, which belongs to the next episode; elsewhere it is. The last row stops in the midst of one.
+T steps of K environments. An episode ends in a terminal state or by a time limit anywhere, and V of its final
+observation is no value of the row below, which belongs to the next episode; elsewhere it is. The last row stops in the
+midst of one.
 """
 
 import numpy as np
@@ -61,7 +62,7 @@ def compare(row, id: str, quantity: str, seen, expected: Rounded, trajectory) ->
 @given(trajectory=trajectories(), discount=DISCOUNTS, decay=st.sampled_from((0.0, 0.5, 0.9375, 1.0)))
 def test_advantages(trajectory, discount, decay, offered, row):
     """sum_l (gamma lambda)^l delta_{t+l} over what is left of the episode."""
-    reward, terminated, ended, value, next_value = map(exact, trajectory)
+    reward, terminated, _, value, next_value = map(exact, trajectory)
     delta = reward + discount * ((1.0 - terminated) * next_value) - value
 
     def estimate(t: int, k: int) -> Rounded:
