@@ -22,7 +22,7 @@ with the key ``act`` folded with k and t, so acting changes no state; an update 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +122,7 @@ class Method(NamedTuple):
     episodic: bool
 
 
+@runtime_checkable
 class Learner(Protocol):
     """What :mod:`deep.reinforce`, :mod:`deep.a2c` and :mod:`deep.ppo` each call a learner."""
 

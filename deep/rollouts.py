@@ -187,11 +187,11 @@ class RolloutSession:
     def save(self, folders: Sequence[Path], log_positions: Sequence[int], keep: int = checkpoint.KEPT) -> None:
         """Write a checkpoint of every lane, the newest ``keep`` stay; Diverged before anything is written."""
         self._check()
-        width = 2 * self._sizes[0] + self._sizes[1] + 3
+        columns = width(*self._sizes)
         for index, (folder, config) in enumerate(zip(folders, self.configs, strict=True)):
             hosts = self.hosts[index]
             arrays = checkpoint.arrays_of(self.states[index], "agent")
-            arrays["rollout/rows"] = np.array(self._rows[index], self._dtype).reshape(-1, self.places, width)
+            arrays["rollout/rows"] = np.array(self._rows[index], self._dtype).reshape(-1, self.places, columns)
             arrays["host/observation"] = _observations(hosts)
             for place, host in enumerate(hosts):
                 arrays[f"host/actions/{place}"] = np.array(host.actions, np.float32).reshape(-1, self._sizes[1])
@@ -227,6 +227,11 @@ class RolloutSession:
         return [one.record["log_position"] for one in saved]
 
 
+def width(observation_size: int, action_size: int) -> int:
+    """Numbers in a row: observation, action, successor, reward, terminated, ended."""
+    return 2 * observation_size + action_size + 3
+
+
 def _observations(hosts: Sequence[Host]) -> Float32[np.ndarray, "K O"]:
     """Where the next action of every environment is needed."""
     return np.stack([host.observation for host in hosts])
@@ -234,9 +239,9 @@ def _observations(hosts: Sequence[Host]) -> Float32[np.ndarray, "K O"]:
 
 def _padded(rows: Sequence[Float[np.ndarray, "K F"]], episodic: bool) -> Float[np.ndarray, "T K G"]:
     """The rows with their masses behind them; whole episodes are padded to a power of two with rows of mass zero."""
-    count, places, width = len(rows), *rows[0].shape
+    count, places, columns = len(rows), *rows[0].shape
     length = max(SHORTEST, 1 << (count - 1).bit_length()) if episodic else count
-    padded = np.zeros((length, places, width + 1), rows[0].dtype)
+    padded = np.zeros((length, places, columns + 1), rows[0].dtype)
     padded[:count, :, :-1] = rows
     padded[:count, :, -1] = 1.0 / (count * places)
     return padded
