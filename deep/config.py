@@ -190,7 +190,10 @@ class Config:
     """Steps between checkpoints; one is also written at the end, on SIGTERM and on Ctrl-C."""
 
     def __post_init__(self) -> None:
-        """Raise InvalidSetting for the first setting outside its range, and for pairs that contradict each other."""
+        """Raise InvalidSetting for the first setting outside its range, and for pairs that contradict each other.
+
+        A setting that the agent does not read has to be left at its default.
+        """
         for name, expected, holds in _RANGES:
             value = getattr(self, name)
             if not holds(value):
@@ -200,6 +203,13 @@ class Config:
             if value not in choices:
                 flag = name.replace("_", "-")
                 raise InvalidSetting(f"--{flag}: expected one of {', '.join(choices)}, saw {value!r}")
+        for field in dataclasses.fields(Config):
+            readers, value = _READ_BY.get(field.name), getattr(self, field.name)
+            if readers is not None and self.agent not in readers and value != field.default:
+                raise InvalidSetting(
+                    f"--{field.name.replace('_', '-')}: read with --agent {' or '.join(readers)} alone; expected its "
+                    f"default {field.default!r} with --agent {self.agent}, saw {value!r}"
+                )
         for flag, expected, contradicts in _CONTRADICTIONS:
             if contradicts(self):
                 seen = getattr(self, flag.replace("-", "_"))
@@ -308,6 +318,16 @@ _WITHOUT_REPLAY = {
     "n_step": 1,
     "dataset": None,
 }
+_OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
+_OF_SAC = (
+    *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
+    *("fermi_dirac_cap", "power", "ratio_cap", "value_objective", "value_cap", "action_noise", "action_noise_clip"),
+    *("weight_recursion", "weight_rate", "weight_use", "ratio_min", "ratio_max", "weight_floor"),
+    *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
+    *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
+)
+_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+"""Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
     *(
         (
@@ -335,28 +355,8 @@ _CONTRADICTIONS = (
     ),
     (
         "divergence",
-        "expected none with --agent dqn, which weighs no experience (--preset dqn)",
-        lambda config: config.agent == "dqn" and config.divergence != "none",
-    ),
-    (
-        "baseline",
-        "expected uniform with --agent dqn",
-        lambda config: config.agent == "dqn" and config.baseline != "uniform",
-    ),
-    (
-        "weight-use",
-        "expected loss with --agent dqn, whose transitions have no weights to be sampled by",
-        lambda config: config.agent == "dqn" and config.weight_use != "loss",
-    ),
-    (
-        "gradient-penalty",
-        "expected 0 with --agent dqn, whose actions have no gradient",
-        lambda config: config.agent == "dqn" and config.gradient_penalty > 0,
-    ),
-    (
-        "networks",
-        "expected standard with --agent dqn",
-        lambda config: config.agent == "dqn" and config.networks != "standard",
+        "expected none unless with --agent sac: no other agent weighs its experience",
+        lambda config: config.agent != "sac" and config.divergence != "none",
     ),
     (
         "baseline",

@@ -67,7 +67,7 @@ class Learner(NamedTuple):
     @property
     def method(self) -> Method:
         """What a session does with this learner."""
-        return Method(create, update, critic_errors, act, act_greedy, "critic")
+        return Method(create, update, None, act, act_greedy, "critic")
 
     @property
     def weighting(self) -> None:
@@ -138,12 +138,6 @@ def critic_target(learner: Learner, state: State, batch: Batch) -> Float[Array, 
     """y of step 1, from the state's two networks at s'."""
     online, target = (learner.network.apply(params, batch.next_observation) for params in state.params)
     return losses.critic_target(batch.reward, batch.terminated, learner.next_value(online, target), batch.discount)
-
-
-def critic_errors(learner: Learner, state: State, batch: Batch, key: Key[Array, ""]) -> Float[Array, "1 B"]:
-    """Q - y of the state's networks, which no update follows; ``key`` is not used."""
-    del key
-    return (_values(learner, state.params.critic, batch) - critic_target(learner, state, batch))[None]
 
 
 def update(

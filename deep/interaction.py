@@ -99,6 +99,8 @@ def draw(
     batch = replay.gather(memory.replay, indices, settings.discount, plan.n_step)._replace(loss_weight=loss_weight)
     if plan.candidates == 1:
         return indices, batch
+    if learner.method.errors is None:
+        raise ValueError(f"candidates: expected 1 with a learner that has no LaBER, saw {plan.candidates}")
     target_key, position_key = jax.random.split(select_key)
     errors = learner.method.errors(learner, state, batch, target_key)
     positions, factor = baselines.laber_select(position_key, baselines.error_size(errors), plan.batch_size)

@@ -149,7 +149,8 @@ class Method(NamedTuple):
 
     create      (learner, key, O, U, *starts) -> state, which has ``params`` (a named tuple), ``key`` and ``step``
     update      (learner, settings, state, batch, initial) -> (state, the rows' new weights (B,), metrics)
-    errors      (learner, state, batch, key) -> Q_i - y of the critics before the update, (N, B)
+    errors      (learner, state, batch, key) -> Q_i - y of the critics before the update, (N, B), by which LaBER draws;
+                None for a kind of agent that has no such baseline
     act         (learner, settings, state, observation (O,), key) -> action (U,), exploring as in training
     act_greedy  (learner, policy, observation (O,)) -> action (U,), as it is evaluated
     policy      what ``act_greedy`` reads: the name of one group of ``state.params``
@@ -157,7 +158,7 @@ class Method(NamedTuple):
 
     create: Callable[..., Any]
     update: Callable[..., Any]
-    errors: Callable[..., Any]
+    errors: Callable[..., Any] | None
     act: Callable[..., Any]
     act_greedy: Callable[..., Any]
     policy: str

@@ -57,12 +57,17 @@ def test_the_agent_and_the_actions_must_fit():
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"divergence": "kl"}, {"baseline": "per"}, {"weight_use": "sampling"}, {"gradient_penalty": 1.0}],
-    ids=lambda changes: next(iter(changes)),
+    ("changes", "said"),
+    [
+        ({"divergence": "kl"}, "--divergence: expected none unless with --agent sac"),
+        ({"baseline": "per"}, "--baseline: read with --agent sac alone; .* 'uniform' with --agent dqn, saw 'per'"),
+        ({"gradient_penalty": 1.0}, "--gradient-penalty: read with --agent sac alone"),
+        ({"agent": "sac"}, "--target-period: read with --agent dqn alone; .* 1 with --agent sac, saw 3"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_dqn_does_not_have(changes):
-    with pytest.raises(InvalidSetting, match="with --agent dqn"):
+def test_what_an_agent_does_not_read_is_refused(changes, said):
+    with pytest.raises(InvalidSetting, match=said):
         config(**changes)
 
 
