@@ -309,15 +309,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "baseline": get_args(BaselineName),
     "control_variate": get_args(VariateName),
 }
-_WITHOUT_REPLAY = {
-    "divergence": "none",
-    "baseline": "uniform",
-    "weight_use": "loss",
-    "networks": "standard",
-    "gradient_penalty": 0.0,
-    "n_step": 1,
-    "dataset": None,
-}
 _OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
 _OF_SAC = (
     *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
@@ -326,23 +317,21 @@ _OF_SAC = (
     *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
     *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
 )
-_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+_OF_REPLAY = (
+    *("n_step", "tau", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "critic_loss", "huber_width"),
+    *("initial_states", "dataset", "pretrain_steps"),
+)
+_READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_OF_DQN, ("dqn",)),
+    **dict.fromkeys(_OF_SAC, ("sac",)),
+    **dict.fromkeys(_OF_REPLAY, tuple(name for name in get_args(AgentName) if name not in ON_POLICY)),
+    **dict.fromkeys(("environments", "rollout_steps", "trace_decay"), ("a2c", "ppo")),
+    **dict.fromkeys(("entropy_bonus", "gradient_clip"), ON_POLICY),
+    **dict.fromkeys(("epochs", "minibatches", "ratio_clip"), ("ppo",)),
+    "control_variate": ("reinforce",),
+}
 """Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
-    *(
-        (
-            name.replace("_", "-"),
-            f"expected {'none' if value is None else value} with the agents {', '.join(ON_POLICY)}, which learn from "
-            "the steps of their present policy and keep no replay",
-            lambda config, name=name, value=value: config.agent in ON_POLICY and getattr(config, name) != value,
-        )
-        for name, value in _WITHOUT_REPLAY.items()
-    ),
-    (
-        "environments",
-        "expected 1 with every agent but a2c and ppo",
-        lambda config: config.environments > 1 and config.agent not in ("a2c", "ppo"),
-    ),
     (
         "steps",
         "expected a multiple of --environments, which step together",
