@@ -1,6 +1,8 @@
 """On-policy agents in a session: what a rollout holds, when it is learned from; a killed run goes on exactly."""
 
 import dataclasses
+import os
+import signal
 
 import gymnasium
 import jax
@@ -8,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
+from outcomes import difference, outcome
 from simulators import Counter, Forgetful, Poisoned
 
-from deep import a2c, build, checkpoint, dry_run, networks, on_policy, presets, seeds
+from deep import a2c, build, checkpoint, dry_run, log, networks, on_policy, presets, seeds, train
 from deep.config import Config
 from deep.environments import Environment
 from deep.errors import CheckpointError, Diverged, InvalidEnvironment, InvalidSetting
@@ -69,6 +72,33 @@ def test_a_resumed_run_is_the_run_itself(agent, environment, lanes, tmp_path, ro
         row.exact("CK04", f"a resumed run of {agent}", same, f"{[n for n in expected if seen[n] != expected[n]]}")
     assert any(run._rows) or agent == "reinforce"
     assert int(run.states[0].step) > 0
+
+
+def test_a_stopped_run_ends_as_the_run_that_was_not(tmp_path, monkeypatch, row):
+    """Three environments step over what is due; log, evaluations and last checkpoint are those of one go."""
+    settings = config(steps=150, evaluate_every=50, evaluation_episodes=1, log_every=20, checkpoint_every=40)
+    whole, stopped, replace = tmp_path / "whole", tmp_path / "stopped", os.replace
+    assert train.start([settings], [whole], unverified=True) == 0
+
+    def interrupted(source, target):
+        if "step_000000081" in str(target):
+            signal.raise_signal(signal.SIGTERM)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted)
+        assert train.start([settings], [stopped], unverified=True) == signal.SIGTERM
+    assert checkpoint.latest(stopped / "checkpoints")[0].step == 81
+    assert train.resume([stopped], unverified=True) == 0
+    odd = difference(outcome(stopped), outcome(whole))
+    row.exact("CK04", "a stopped and resumed run of ppo", odd == "", odd)
+    lines = log.read(whole)
+    seen = {name for line in lines for name in line if name != "step"}
+    row.exact("EV13", "every metric is documented", seen <= log.METRICS.keys(), f"{seen - log.METRICS.keys()}")
+    evaluated = [line["step"] for line in lines if "evaluation/return" in line]
+    row.exact("EV10", "evaluated when it says", evaluated == [51, 102, 150], f"{evaluated}")
+    saved = [checkpoint.load(path).step for path in checkpoint.files(whole / "checkpoints")]
+    row.exact("CK06", "saved at the end and before", saved == [150, 120], f"{saved}")
 
 
 def test_an_update_after_each_rollout(row):
