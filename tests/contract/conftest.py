@@ -46,8 +46,8 @@ probability. A row carries the id of the claim that it checks; where the quantit
 
 Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
 Polyak), RL-15 (TD error), RL-18, RL-19 (Q-learning, double
-estimation), FD-01, FD-05 (generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the flow
-dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights), ESS-01
+estimation), RL-24 (the policy gradient), FD-01, FD-05 (generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01,
+OCC-07 (the flow dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights), ESS-01
 (effective sample fraction), BET-01, BET-03, ESS-02, ESS-03, ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and what the
 published recipes are known to do: GUM-03, GUM-05, PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
 

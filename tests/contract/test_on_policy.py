@@ -8,13 +8,17 @@ import pytest
 import running_error as re
 import tolerances
 from contract.compare import agree, examples
-from contract.problems import DTYPE, STATES, grids
+from contract.problems import DTYPE, STATES, grids, problems
 from contract.protocol import ACTIONS, Rollout
 from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from running_error import Rounded, stack
+from scipy.special import softmax
 from tolerances_on_policy import SMALLEST_DEVIATION, log_two_pi, square_root
+
+from reference.evaluation import evaluate_policy
+from reference.occupancy import occupancy_measure
 
 B, U = 32, 3
 T, K = 6, 2
@@ -208,6 +212,41 @@ def test_whole_update(method, rollout, grid, discount, decay, clip, bonus, offer
         row.exact("OP-03", "no value without a baseline", np.array_equal(seen_value, value), f"{value} -> {seen_value}")
     else:
         agree(row, "OP-03", f"value after an update of {method}", seen_value, v)
+
+
+@examples(0.5)
+@given(problem=problems(), grid=grids(-2, 2))
+def test_policy_gradient(problem, grid, offered, row):
+    """With V = v_pi, over all (s, a, s') by their discounted occupancy, A2C's step is d (q - v) of `reference`."""
+    logits, n = grid(STATES, ACTIONS), problem.n
+    mdp, policy = problem.mdp(), np.eye(1, ACTIONS).repeat(n + 1, axis=0)
+    policy[:n] = softmax(logits[:n].astype(np.float64), axis=-1)
+    solved, occupancy = evaluate_policy(mdp, policy), occupancy_measure(mdp, policy)[:n]
+    batch = problem.batch("unit")
+    s, a, after = (rows.argmax(-1) for rows in (batch.observation, batch.action, batch.next_observation))
+    value = np.zeros(STATES)
+    value[:n] = solved.values[:n]
+    mass = np.where(batch.mass > 0, batch.mass * occupancy[np.minimum(s, n - 1), a], 0.0)
+    steps = (rows[:, None] for rows in batch[:5])
+    rollout = Rollout(*steps, np.ones((len(s), 1), DTYPE), mass.astype(DTYPE)[:, None])
+    changed, _ = offered("on_policy")("a2c").update(
+        logits, value.astype(DTYPE), rollout, 1.0, discount=problem.discount, decay=0.5, clip=0.0, bonus=0.0
+    )
+    # Masses and values are rounded when they are handed over.
+    table = exact(logits)
+    m, v = table.constant(mass), table.constant(value)
+    advantage = exact(batch.reward) + problem.discount * (exact(1 - batch.terminated) * v[after]) - v[s]
+    step = actor_step(table, s, a, m, lambda log_prob: advantage, 0.0, 1.0)
+    theirs = occupancy * (solved.q[:n] - value[:n, None])
+    rounding, reason = tolerances.backup(mdp, solved.values)
+    row(
+        "RL-24",
+        "expected step of A2C with the exact value is the policy gradient",
+        np.abs(changed[:n] - logits[:n] - theirs),
+        step.error[:n] + rounding + 2 * solved.error_bound,
+        f"running error analysis of the step; in the reference, {reason}, and its error bound",
+        (changed[:n] - logits[:n], theirs),
+    )
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------

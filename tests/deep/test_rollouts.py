@@ -13,10 +13,24 @@ from gymnasium.wrappers import TimeLimit
 from outcomes import difference, outcome
 from simulators import Counter, Forgetful, Poisoned
 
-from deep import a2c, build, checkpoint, dry_run, log, networks, on_policy, presets, seeds, train
+from deep import __main__ as command_line
+from deep import (
+    a2c,
+    build,
+    checkpoint,
+    dry_run,
+    export,
+    log,
+    networks,
+    on_policy,
+    policy,
+    presets,
+    seeds,
+    train,
+)
 from deep.config import Config
 from deep.environments import Environment
-from deep.errors import CheckpointError, Diverged, InvalidEnvironment, InvalidSetting
+from deep.errors import CheckpointError, Diverged, InvalidEnvironment, InvalidRun, InvalidSetting
 from deep.evaluate import evaluate, greedy
 from deep.rollouts import RolloutSession
 
@@ -99,6 +113,9 @@ def test_a_stopped_run_ends_as_the_run_that_was_not(tmp_path, monkeypatch, row):
     row.exact("EV10", "evaluated when it says", evaluated == [51, 102, 150], f"{evaluated}")
     saved = [checkpoint.load(path).step for path in checkpoint.files(whole / "checkpoints")]
     row.exact("CK06", "saved at the end and before", saved == [150, 120], f"{saved}")
+    assert command_line.main(["evaluate", str(whole), "--episodes", "1"]) == 0
+    with pytest.raises(InvalidRun, match="expected the tanh policy of an agent such as sac, saw one of ppo"):
+        export.export(whole, policy.load(whole), tmp_path / "policy")
 
 
 def test_an_update_after_each_rollout(row):
@@ -174,12 +191,12 @@ def test_whole_episodes_are_padded(row):
 def test_an_evaluation_leaves_the_training_alone(row):
     settings = config("a2c")
     run, plain = begin(settings), begin(settings)
-    policy = greedy(run.learner)
+    acting = greedy(run.learner)
     for step in range(20):
         run.advance()
         plain.advance()
         if step % 5 == 0:
-            result = evaluate(lambda: build.environment_of(settings), policy, run.policy(0), 2, settings.seed, step)
+            result = evaluate(lambda: build.environment_of(settings), acting, run.policy(0), 2, settings.seed, step)
             assert (result.returns == result.lengths).all()
     row.exact("RN06", "training with and without evaluation", bits(run) == bits(plain), "an evaluation changed it")
 
