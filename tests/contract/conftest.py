@@ -4,6 +4,7 @@
     JAX_ENABLE_X64=1 pytest tests/contract                   the same in float64
     pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
     ... --deviations FILE                                    the same, where some rows are known to differ and why
+    ... --quick                                              one parameter set of each test; no certificate
 
 Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
 with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
@@ -31,11 +32,11 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RB-06  the probability that a buffer states for what it drew
     RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages, discounts zero at an end (contract/beyond)
     PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
-    DQN-01 deep Q-learning: the target from both networks, the loss's gradient
-    DQN-02 one whole update of deep Q-learning on tables, and when the target network moves
-    DQN-03 exploration: its schedule, the frequencies of actions, greedy actions
-    GAE-01 generalised advantage estimates, terminations and time limits apart
-    GAE-02 n-step and Monte Carlo returns, terminations and time limits apart
+    DQN-01  deep Q-learning: the target from both networks, the loss's gradient
+    DQN-02  one whole update of deep Q-learning on tables, and when the target network moves
+    DQN-03  exploration: its schedule, the frequencies of actions, greedy actions
+    GAE-01  generalised advantage estimates, terminations and time limits apart
+    GAE-02  n-step and Monte Carlo returns, terminations and time limits apart
     OP-01  log-probabilities and entropies of categorical and normal policies
     OP-02  the losses of policy and value and their derivatives; normalised advantages; the minibatches of an epoch
     OP-03  one whole update of REINFORCE, A2C and PPO on tables
@@ -45,10 +46,10 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RN-03  the sampler's noise is standard normal
 
 Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
-Polyak), RL-15 (TD error), RL-18, RL-19 (Q-learning, double
-estimation), RL-24 (the policy gradient), FD-01, FD-05 (generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01,
-OCC-07 (the flow dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights), ESS-01
-(effective sample fraction), BET-01, BET-03, ESS-02, ESS-03, ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and what the
+Polyak), RL-15 (TD error), RL-18, RL-19 (Q-learning, double estimation), RL-24 (policy gradient), FD-01, FD-05
+(generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the flow dual), KL-04, JS-04, JS-10 (relaxed
+weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights), ESS-01 (effective sample fraction),
+BET-01, BET-03, ESS-02, ESS-03, ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and what the
 published recipes are known to do: GUM-03, GUM-05, PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
 
 A run of the whole contract on `deep` in which everything passed and nothing was left out issues a certificate, without
@@ -66,8 +67,10 @@ import pathlib
 import pytest
 import rows
 from contract import deviations, protocol
+from hypothesis import Phase, settings
 
 HERE = pathlib.Path(__file__).parent
+QUICK_EXAMPLES = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,13 +86,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="rows in which the implementation is known to differ, with reasons; see contract/deviations.py",
     )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="one parameter set of every test (which one, --hypothesis-seed decides) and few examples: no certificate",
+    )
 
 
 def _specification(config: pytest.Config) -> str:
     return config.getoption("implementation", "deep")
 
 
+def _seed(config: pytest.Config) -> int:
+    """The number given as --hypothesis-seed; 0 without one."""
+    given = str(config.getoption("--hypothesis-seed", None) or "0")
+    return int(given) if given.isdecimal() else 0
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick", False):
+        settings.register_profile("quick", settings(), max_examples=QUICK_EXAMPLES)
+        settings.load_profile("quick")
+    if _specification(config) != "deep":
+        # Other code is expected to differ here and there: a first example says so at once, a smallest takes minutes.
+        unshrunk = tuple(phase for phase in settings().phases if phase is not Phase.shrink)
+        settings.register_profile("unshrunk", settings(), phases=unshrunk)
+        settings.load_profile("unshrunk")
     file = config.getoption("deviations", None)
     if file is not None:
         deviations.install(config, file, _specification(config))
@@ -104,6 +126,27 @@ def pytest_report_header(config: pytest.Config) -> str:
     found = importlib.util.find_spec("deep")
     where = pathlib.Path(found.origin).parent if found and found.origin else "nowhere"
     return f"contract: implementation {_specification(config)}; deep's sources at {where}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --quick, one parameter set of every test of the contract."""
+    if not config.getoption("quick", False):
+        return
+    variants: dict[tuple[pathlib.Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if HERE in item.path.parents:
+            variants.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    kept = {group[_seed(config) % len(group)].nodeid for group in variants.values()}
+    left_out = [item for group in variants.values() for item in group if item.nodeid not in kept]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def stream(request: pytest.FixtureRequest) -> int:
+    """What statistical rows add to their seeds: another --hypothesis-seed is another sample."""
+    return 1000 * (_seed(request.config) % 2**20)
 
 
 @pytest.fixture(scope="session")
