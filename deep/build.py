@@ -68,7 +68,7 @@ NETWORKS = {"standard": networks.continuous, "published": networks.published}
 ON_POLICY_LEARNERS = {
     "reinforce": lambda config, *parts: reinforce.Learner(*parts, baseline=config.control_variate == "value"),
     "a2c": lambda config, *parts: a2c.Learner(*parts),
-    "ppo": lambda config, *parts: ppo.Learner(*parts, config.epochs, config.minibatches),
+    "ppo": lambda config, *parts: ppo.Learner(*parts, epochs=config.epochs, minibatches=config.minibatches),
 }
 
 Learner = interaction.Learner | on_policy.Learner
@@ -86,13 +86,19 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 
 
 @functools.lru_cache(maxsize=64)
-def learner_of(config: Config, action_size: int, discrete: bool = False) -> Learner:
-    """Networks, optimisers and the functions of every axis; ``discrete`` is for the agents that take either kind."""
+def rollout_learner_of(config: Config, action_size: int, discrete: bool) -> on_policy.Learner:
+    """The learner of an on-policy agent, for actions of either kind."""
+    hidden, optimizer = tuple(config.hidden), _clipped_adam(config.learning_rate, config.gradient_clip)
+    actor = networks.CategoricalActor if discrete else networks.NormalActor
+    chosen = on_policy.Networks(actor(hidden, action_size), networks.BoundedValue(hidden))
+    return ON_POLICY_LEARNERS[config.agent](config, chosen, on_policy.Optimizers(optimizer, optimizer))
+
+
+@functools.lru_cache(maxsize=64)
+def learner_of(config: Config, action_size: int) -> interaction.Learner:
+    """Networks, optimisers and the functions of every axis, of an agent that learns from a replay."""
     if config.agent in ON_POLICY:
-        hidden, optimizer = tuple(config.hidden), _clipped_adam(config.learning_rate, config.gradient_clip)
-        actor = networks.CategoricalActor if discrete else networks.NormalActor
-        chosen = on_policy.Networks(actor(hidden, action_size), networks.BoundedValue(hidden))
-        return ON_POLICY_LEARNERS[config.agent](config, chosen, on_policy.Optimizers(optimizer, optimizer))
+        raise ValueError(f"expected an agent with a replay, got {config.agent}: its learner is rollout_learner_of")
     if config.agent == "dqn":
         return dqn.Learner(
             networks.MLP(tuple(config.hidden), action_size),

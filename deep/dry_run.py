@@ -74,7 +74,7 @@ def _replay(config: Config, environment: Environment) -> Sizes:
 def _rollouts(config: Config, environment: Environment) -> Sizes:
     """Of an on-policy agent."""
     sizes = (environment.observation_size, environment.action_size)
-    learner = build.learner_of(config, environment.action_size, environment.discrete)
+    learner = build.rollout_learner_of(config, environment.action_size, environment.discrete)
     state = jax.eval_shape(lambda: rollouts.programs(learner, *sizes).create(jax.random.key(0)))
     if learner.method.episodic:
         length, what = environment.time_limit or 1, "an update after every episode"

@@ -79,6 +79,13 @@ class Optimizers(NamedTuple):
     value: optax.GradientTransformation
 
 
+class OptimizerStates(NamedTuple):
+    """What each optimiser remembers."""
+
+    actor: Any
+    value: Any
+
+
 class Params(NamedTuple):
     """Network parameters."""
 
@@ -90,7 +97,7 @@ class State(NamedTuple):
     """Everything that acting and an update read and an update writes; ``step`` counts updates."""
 
     params: Params
-    optimizers: Any
+    optimizers: OptimizerStates
     key: Key[Array, ""]
     step: Int[Array, ""]
 
@@ -159,7 +166,7 @@ def create(learner: Learner, key: Key[Array, ""], observation_size: int, action_
     if width != action_size:
         raise ValueError(f"expected a policy over actions of size {action_size}, saw one of size {width}")
     states = (optimizer.init(group) for optimizer, group in zip(learner.optimizers, params, strict=True))
-    return State(params, Optimizers(*states), key, jnp.zeros((), jnp.int32))
+    return State(params, OptimizerStates(*states), key, jnp.zeros((), jnp.int32))
 
 
 def keys(state: State) -> Keys:
@@ -248,10 +255,10 @@ def step(
     learner: Learner,
     settings: Settings,
     params: Params,
-    optimizers: Optimizers,
+    optimizers: OptimizerStates,
     rows: Samples,
     objective: ActorObjective,
-) -> tuple[Params, Optimizers, Metrics]:
+) -> tuple[Params, OptimizerStates, Metrics]:
     """One gradient step of the actor and one of the value network."""
     networks = learner.networks
 
@@ -277,7 +284,7 @@ def step(
         "values/v": v,
         "values/entropy": entropy,
     }
-    return Params(actor, value), Optimizers(actor_state, value_state), metrics
+    return Params(actor, value), OptimizerStates(actor_state, value_state), metrics
 
 
 def descend(

@@ -57,11 +57,13 @@ def update(learner: Learner, settings: Settings, state: State, rollout: Rollout)
     keys = on_policy.keys(state)
 
     def minibatch(carry, indices):
+        params, optimizers = carry
         part = jax.tree.map(lambda values: values[indices], rows)
         part = part._replace(mass=part.mass * learner.minibatches)
         part = part._replace(advantage=on_policy.normalised(part.advantage, part.mass))
-        params, optimizers, metrics = on_policy.step(learner, settings, *carry, part, surrogate_loss)
-        return (params, optimizers), metrics | _movement(learner, carry[0].actor, part, settings)
+        moved = _movement(learner, params.actor, part, settings)
+        params, optimizers, metrics = on_policy.step(learner, settings, params, optimizers, part, surrogate_loss)
+        return (params, optimizers), metrics | moved
 
     def epoch(carry, key):
         return jax.lax.scan(minibatch, carry, deal(key, len(rows.mass), learner.minibatches))

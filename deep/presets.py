@@ -143,7 +143,7 @@ PRESETS: Mapping[str, Preset] = {
 
 def default_of(agent: str | None) -> str:
     """The preset with which an agent is trained unless one is named."""
-    return agent if agent in PRESETS and agent != "sac" else "roer"
+    return agent if agent is not None and agent in PRESETS and agent != "sac" else "roer"
 
 
 def preset(name: str, environment: str | None = None) -> Config:

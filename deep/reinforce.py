@@ -40,8 +40,7 @@ def update(learner: Learner, settings: Settings, state: State, rollout: Rollout)
         learner, settings, state.params, state.optimizers, rows, on_policy.policy_gradient_loss
     )
     if not learner.baseline:
-        params, optimizers = (
-            new._replace(value=old.value) for new, old in ((params, state.params), (optimizers, state.optimizers))
-        )
+        params = params._replace(value=state.params.value)
+        optimizers = optimizers._replace(value=state.optimizers.value)
         metrics = {name: seen for name, seen in metrics.items() if name not in ("losses/value", "values/v")}
     return State(params, optimizers, on_policy.keys(state).next, state.step + 1), metrics

@@ -100,7 +100,7 @@ class RolloutSession:
             raise ValueError(f"session: expected {count} environments, got {len(environments)}")
         self._environments = [list(environments[first : first + self.places]) for first in range(0, count, self.places)]
         size = environment.action_size
-        self.learner = learner or build.learner_of(config, size, environment.discrete)
+        self.learner = learner or build.rollout_learner_of(config, size, environment.discrete)
         self.settings = build.settings_of(config, size)
         self._sizes = (environment.observation_size, size)
         self._programs = programs(self.learner, *self._sizes)

@@ -280,13 +280,13 @@ def test_actions_of_either_kind():
 def test_the_presets_are_what_they_say():
     for name in ("reinforce", "a2c", "ppo"):
         chosen = presets.preset(presets.default_of(name), "CartPole-v1")
-        learner = build.learner_of(chosen, 2, True)
+        learner = build.rollout_learner_of(chosen, 2, True)
         assert (chosen.agent, type(learner).__module__) == (name, f"deep.{name}")
 
 
 def test_a_network_of_another_width_is_refused():
     parts = on_policy.Networks(networks.SoftmaxTable(2), networks.ValueTable())
-    learner = a2c.Learner(parts, build.learner_of(config(), 2).optimizers)
+    learner = a2c.Learner(parts, build.rollout_learner_of(config(), 2, True).optimizers)
     with pytest.raises(ValueError, match="actions of size 5, saw one of size 2"):
         on_policy.create(learner, jax.random.key(0), 3, 5)
 

@@ -125,7 +125,7 @@ class OnPolicy:
 
     def _state(self, logits, value, rate, seed=0) -> shared.State:
         params = shared.Params(*({"params": {"table": jnp.asarray(table)}} for table in (logits, value)))
-        rates = shared.Optimizers(_number(rate), _number(rate))
+        rates = shared.OptimizerStates(_number(rate), _number(rate))
         return shared.State(params, rates, jax.random.key(seed), jnp.zeros((), jnp.int32))
 
     def update(self, logits, value, rollout: Rollout, rate, *, discount, decay, clip, bonus):
