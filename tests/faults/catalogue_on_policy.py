@@ -81,7 +81,7 @@ FAULTS = (
         "2-step returns",
     ),
     Fault(
-        "NS11c",
+        "NS13b",
         "a time limit inside the window ignored",
         "advantages.py",
         "target(reward, terminated, jnp.where(ended > 0, next_value, following), discount)",
