@@ -81,7 +81,7 @@ FAULTS = (
         "2-step returns",
     ),
     Fault(
-        "NS13b",
+        "GAE-02b",
         "a time limit inside the window ignored",
         "advantages.py",
         "target(reward, terminated, jnp.where(ended > 0, next_value, following), discount)",
