@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from deep.errors import InvalidSetting
 
-AgentName = Literal["sac", "dqn"]
+AgentName = Literal["sac", "dqn", "reinforce", "a2c", "ppo"]
 BootstrapName = Literal["maximum", "double"]
 DivergenceName = Literal["none", "kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power"]
 ObjectiveName = Literal["conditional", "occupancy", "published", "js-note"]
@@ -21,6 +21,10 @@ BetaName = Literal["fixed", "ess", "kl", "feedback", "feedback-as-printed"]
 BaselineName = Literal["uniform", "per", "lap", "pal", "laber"]
 CriticLossName = Literal["squared", "huber"]
 NetworksName = Literal["standard", "published"]
+VariateName = Literal["value", "none"]
+
+ON_POLICY = ("reinforce", "a2c", "ppo")
+"""Agents that learn from the steps of their present policy alone and keep no replay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +34,8 @@ class Config:
     environment: str = "HalfCheetah-v5"
     """Gymnasium id of an environment with the agent's kind of actions, also as package.module:Name-v0."""
     agent: AgentName = "sac"
-    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or dqn, for
-    Discrete actions, which has none of that."""
+    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; dqn, for
+    Discrete actions, which has none of that; or reinforce, a2c and ppo, for either, which have no replay."""
     preset: str = "roer"
     """Name of the preset whose values the settings below start from (list: python -m deep presets)."""
     seed: int = 0
@@ -81,6 +85,25 @@ class Config:
     """The same after epsilon_steps steps and from then on."""
     epsilon_steps: int = 10_000
     """Environment steps after the warm-up over which it falls, in a straight line."""
+
+    environments: int = 1
+    """Environments in which a2c or ppo collect side by side, each with episodes and seeds of its own."""
+    rollout_steps: int = 128
+    """Steps of each of them under one policy, from which a2c or ppo then learn; reinforce learns from each episode."""
+    trace_decay: float = 0.95
+    """Decay lambda in [0, 1] of a2c's and ppo's advantage estimates: 0 trusts V entirely, 1 only the rewards."""
+    entropy_bonus: float = 0.0
+    """Coefficient of the policy's entropy in the objective of reinforce, a2c and ppo, in units of advantage."""
+    gradient_clip: float = 0.5
+    """Largest norm of the gradient of policy and of value for reinforce, a2c and ppo; longer ones are scaled down."""
+    control_variate: VariateName = "value"
+    """What reinforce subtracts from the returns: the value network's estimate of them, or none."""
+    epochs: int = 10
+    """Times that ppo goes through a rollout."""
+    minibatches: int = 4
+    """Parts of equal size into which ppo deals a rollout in each epoch, one gradient step for each."""
+    ratio_clip: float = 0.2
+    """How far ppo's ratio of probabilities may leave one before more of it counts as no gain."""
 
     divergence: DivergenceName = "kl"
     """Generator of the experience weights; none is plain SAC or a baseline, without value network."""
@@ -226,6 +249,14 @@ _RANGES = (
     ("epsilon_start", *_PROBABILITY),
     ("epsilon_final", *_PROBABILITY),
     ("epsilon_steps", "a whole number >= 1", _count(1)),
+    ("environments", "a whole number >= 1", _count(1)),
+    ("rollout_steps", "a whole number >= 1", _count(1)),
+    ("trace_decay", *_PROBABILITY),
+    ("entropy_bonus", *_NOT_NEGATIVE),
+    ("gradient_clip", *_POSITIVE),
+    ("epochs", "a whole number >= 1", _count(1)),
+    ("minibatches", "a whole number >= 1", _count(1)),
+    ("ratio_clip", *_POSITIVE),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
     ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
@@ -276,6 +307,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "weight_use": get_args(UseName),
     "beta_law": get_args(BetaName),
     "baseline": get_args(BaselineName),
+    "control_variate": get_args(VariateName),
 }
 _OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
 _OF_SAC = (
@@ -285,9 +317,31 @@ _OF_SAC = (
     *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
     *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
 )
-_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+_OF_REPLAY = (
+    *("n_step", "tau", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "critic_loss", "huber_width"),
+    *("initial_states", "dataset", "pretrain_steps"),
+)
+_READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_OF_DQN, ("dqn",)),
+    **dict.fromkeys(_OF_SAC, ("sac",)),
+    **dict.fromkeys(_OF_REPLAY, tuple(name for name in get_args(AgentName) if name not in ON_POLICY)),
+    **dict.fromkeys(("environments", "rollout_steps", "trace_decay"), ("a2c", "ppo")),
+    **dict.fromkeys(("entropy_bonus", "gradient_clip"), ON_POLICY),
+    **dict.fromkeys(("epochs", "minibatches", "ratio_clip"), ("ppo",)),
+    "control_variate": ("reinforce",),
+}
 """Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
+    (
+        "steps",
+        "expected a multiple of --environments, which step together",
+        lambda config: config.steps % config.environments > 0,
+    ),
+    (
+        "minibatches",
+        "expected a divisor of --rollout-steps times --environments",
+        lambda config: config.agent == "ppo" and config.rollout_steps * config.environments % config.minibatches > 0,
+    ),
     (
         "divergence",
         "expected none unless with --agent sac: no other agent weighs its experience",

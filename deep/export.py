@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 import deep.act
 from deep import runs
+from deep.config import ON_POLICY
 from deep.environments import Rescaling
 from deep.errors import InvalidRun
 from deep.files import write_atomically
@@ -28,6 +29,8 @@ def export(run: Path, trained: Trained, output: Path) -> list[Path]:
 
     InvalidRun when the policy is not of the kind that the files describe, or the folder cannot be written.
     """
+    if trained.config.agent in ON_POLICY:
+        raise InvalidRun(f"{run}: expected the tanh policy of an agent such as sac, saw one of {trained.config.agent}")
     if not isinstance(trained.actions, Rescaling):
         raise InvalidRun(f"{run}: expected a policy over a box of actions, saw {trained.actions}")
     actions = trained.actions

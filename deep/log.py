@@ -31,6 +31,8 @@ METRICS: dict[str, str] = {
     "values/q": "mean over batch and critics of Q at the stored actions",
     "values/epsilon": "probability with which dqn takes a random action",
     "values/v": "mean of V over the batch",
+    "policy/kl": "KL divergence of the policy from the one that acted, in nats, estimated; mean over an update",
+    "policy/clipped": "share of rows whose ratio rho has left the clip; mean over an update",
     "values/alpha": "temperature alpha, in units of reward",
     "values/entropy": "minus the mean log pi of the policy's own actions, in nats",
     "weights/td_error": "mean of delta = r + gamma (1 - terminated) V(s') - V(s)",

@@ -15,7 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_divergences, deep_dqn, deep_losses, deep_replay, deep_update
+from contract.adapters import (
+    deep_beta,
+    deep_divergences,
+    deep_dqn,
+    deep_losses,
+    deep_on_policy,
+    deep_replay,
+    deep_update,
+)
 from contract.protocol import (
     FAR_CAP,
     FERMI_DIRAC_CAP,
@@ -551,4 +559,14 @@ implementation = Implementation(
     q_gradient=deep_dqn.q_gradient,
     exploration=deep_dqn.exploration,
     deep_q=deep_dqn.deep_q,
+    gae=deep_on_policy.gae,
+    returns=deep_on_policy.returns,
+    categorical=deep_on_policy.categorical,
+    normal=deep_on_policy.normal,
+    policy_loss=deep_on_policy.policy_loss,
+    surrogate=deep_on_policy.surrogate,
+    regression=deep_on_policy.regression,
+    normalised=deep_on_policy.normalised,
+    minibatches=deep_on_policy.minibatches,
+    on_policy=deep_on_policy.on_policy,
 )
