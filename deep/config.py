@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from deep.errors import InvalidSetting
 
-AgentName = Literal["sac", "dqn"]
+AgentName = Literal["sac", "dqn", "ddpg", "td3"]
 BootstrapName = Literal["maximum", "double"]
 DivergenceName = Literal["none", "kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power"]
 ObjectiveName = Literal["conditional", "occupancy", "published", "js-note"]
@@ -30,8 +30,8 @@ class Config:
     environment: str = "HalfCheetah-v5"
     """Gymnasium id of an environment with the agent's kind of actions, also as package.module:Name-v0."""
     agent: AgentName = "sac"
-    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or dqn, for
-    Discrete actions, which has none of that."""
+    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or without
+    any of that dqn, for Discrete actions, and ddpg and td3, for a Box of them, which differ in their presets alone."""
     preset: str = "roer"
     """Name of the preset whose values the settings below start from (list: python -m deep presets)."""
     seed: int = 0
@@ -81,6 +81,17 @@ class Config:
     """The same after epsilon_steps steps and from then on."""
     epsilon_steps: int = 10_000
     """Environment steps after the warm-up over which it falls, in a straight line."""
+
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on the actions that ddpg and td3 take in training, on the scale [-1, 1]."""
+    critics: int = 2
+    """Critics of ddpg and td3, 1 or 2; the target is that of the smaller value."""
+    target_noise: float = 0.2
+    """Standard deviation of the noise on the next action in their target, on the scale [-1, 1]; 0 for none."""
+    target_noise_clip: float = 0.5
+    """Bound of that noise."""
+    actor_period: int = 2
+    """Updates between two steps of their actor, and of all their target networks."""
 
     divergence: DivergenceName = "kl"
     """Generator of the experience weights; none is plain SAC or a baseline, without value network."""
@@ -226,6 +237,11 @@ _RANGES = (
     ("epsilon_start", *_PROBABILITY),
     ("epsilon_final", *_PROBABILITY),
     ("epsilon_steps", "a whole number >= 1", _count(1)),
+    ("exploration_noise", *_NOT_NEGATIVE),
+    ("critics", "1 or 2", lambda value: _count(1)(value) and value <= 2),
+    ("target_noise", *_NOT_NEGATIVE),
+    ("target_noise_clip", *_POSITIVE),
+    ("actor_period", "a whole number from 1 to 2^24", lambda value: _count(1)(value) and value <= 2**24),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
     ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
@@ -278,6 +294,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "baseline": get_args(BaselineName),
 }
 _OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
+_OF_DETERMINISTIC = ("exploration_noise", "critics", "target_noise", "target_noise_clip", "actor_period")
 _OF_SAC = (
     *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
     *("fermi_dirac_cap", "power", "ratio_cap", "value_objective", "value_cap", "action_noise", "action_noise_clip"),
@@ -285,7 +302,11 @@ _OF_SAC = (
     *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
     *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
 )
-_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+_READ_BY: dict[str, tuple[AgentName, ...]] = {
+    **dict.fromkeys(_OF_DQN, ("dqn",)),
+    **dict.fromkeys(_OF_DETERMINISTIC, ("ddpg", "td3")),
+    **dict.fromkeys(_OF_SAC, ("sac",)),
+}
 """Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
     (

@@ -114,12 +114,22 @@ PRESETS: Mapping[str, Preset] = {
         "Deep Q-learning for discrete actions: double estimation (van Hasselt et al. 2016), Huber loss, a target "
         "network that follows as a moving average, epsilon-greedy exploration. The settings are not tuned.",
     ),
+    "ddpg": Preset(
+        {"agent": "ddpg", "divergence": "none", "critics": 1, "target_noise": 0.0, "actor_period": 1},
+        "Deep deterministic policy gradient (Lillicrap et al. 2016): one critic, an actor that ascends it, Gaussian "
+        "exploration in place of the paper's correlated noise.",
+    ),
+    "td3": Preset(
+        {"agent": "td3", "divergence": "none"},
+        "Twin delayed DDPG (Fujimoto et al. 2018): ddpg with the smaller of two critics in the target, noise on the "
+        "target's action and an actor that steps after every second update.",
+    ),
 }
 
 
 def default_of(agent: str | None) -> str:
     """The preset with which an agent is trained unless one is named."""
-    return agent if agent in PRESETS and agent != "sac" else "roer"
+    return "roer" if agent is None or agent == "sac" or agent not in PRESETS else agent
 
 
 def preset(name: str, environment: str | None = None) -> Config:
