@@ -14,10 +14,16 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from faults import catalogue, catalogue_beta, catalogue_dqn, catalogue_steps
+from faults import catalogue, catalogue_beta, catalogue_deterministic, catalogue_dqn, catalogue_steps
 from faults.catalogue import Fault
 
-FAULTS = (*catalogue.FAULTS, *catalogue_beta.FAULTS, *catalogue_steps.FAULTS, *catalogue_dqn.FAULTS)
+FAULTS = (
+    *catalogue.FAULTS,
+    *catalogue_beta.FAULTS,
+    *catalogue_steps.FAULTS,
+    *catalogue_dqn.FAULTS,
+    *catalogue_deterministic.FAULTS,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 PRECISIONS = {"f64": "1", "f32": "0"}
