@@ -282,11 +282,11 @@ class ContinuousDeep:
         return interaction.Plan(sampling.weighted, rows, n_step=n_step, candidates=candidates)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
-        def stack(dense):
-            return {f"Dense_{k}": dense(layer) for k, layer in enumerate(dense)}
+        def stack(net):
+            return {f"Dense_{k}": dense(layer) for k, layer in enumerate(net)}
 
-        def twins(pair):
-            return {"params": {"first": stack(pair[0]), "second": stack(pair[1])}}
+        def twins(nets):
+            return {"params": {"first": stack(nets[0]), "second": stack(nets[1])}}
 
         actor = stack(layers.actor) | {"mean": dense(layers.mean), "log_std": dense(layers.log_std)}
         params = types.Params(
