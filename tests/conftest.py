@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import shutil
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -52,6 +57,47 @@ def _cell() -> dict[str, str]:
 
 def pytest_report_header() -> str:
     return "cell: " + ", ".join(f"{name} {value}" for name, value in _cell().items() if value != "absent")
+
+
+# -- compiled programs ------------------------------------------------------------------------------------------------
+
+_PRIVATE = pytest.StashKey[Path]()
+_KEPT = 7 * 24 * 3600.0  # seconds: programs of sources that have changed since would otherwise pile up
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take over what other cells compiled, where ROER_COMPILED names a folder for it.
+
+    XLA compiles the same program of the same jaxlib to the same code whichever Python asks, and half of a cell's time
+    goes there. JAX does not write its files atomically, so every process works on a copy of its own.
+    """
+    shared = os.environ.get("ROER_COMPILED")
+    if not shared or importlib.util.find_spec("jax") is None:
+        return
+    import jax
+
+    config.stash[_PRIVATE] = private = Path(tempfile.mkdtemp(prefix="compiled-"))
+    Path(shared).mkdir(parents=True, exist_ok=True)
+    shutil.copytree(shared, private, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
+    jax.config.update("jax_compilation_cache_dir", str(private))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    private = config.stash.get(_PRIVATE, None)
+    if private is None:
+        return
+    shared = Path(os.environ["ROER_COMPILED"])
+    for file in shared.iterdir():
+        if time.time() - file.stat().st_mtime > _KEPT:
+            file.unlink(missing_ok=True)
+    for file in private.glob("*-cache"):
+        if not (shared / file.name).exists():
+            partial = shared / f"{file.name}.{os.getpid()}.partial"
+            shutil.copy(file, partial)
+            os.replace(partial, shared / file.name)
+    shutil.rmtree(private, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@
     JAX_ENABLE_X64=1 pytest tests/contract                   the same in float64
     pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
     ... --deviations FILE                                    the same, where some rows are known to differ and why
+    ... --quick                                              one parameter set of each test; no certificate
 
 Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
 with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
@@ -63,8 +64,10 @@ import pathlib
 import pytest
 import rows
 from contract import deviations, protocol
+from hypothesis import Phase, settings
 
 HERE = pathlib.Path(__file__).parent
+QUICK_EXAMPLES = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,13 +83,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="rows in which the implementation is known to differ, with reasons; see contract/deviations.py",
     )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="one parameter set of every test (which one, --hypothesis-seed decides) and few examples: no certificate",
+    )
 
 
 def _specification(config: pytest.Config) -> str:
     return config.getoption("implementation", "deep")
 
 
+def _seed(config: pytest.Config) -> int:
+    """The number given as --hypothesis-seed; 0 without one."""
+    given = str(config.getoption("--hypothesis-seed", None) or "0")
+    return int(given) if given.isdecimal() else 0
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick", False):
+        settings.register_profile("quick", settings(), max_examples=QUICK_EXAMPLES)
+        settings.load_profile("quick")
+    if _specification(config) != "deep":
+        # Other code is expected to differ here and there: a first example says so at once, a smallest takes minutes.
+        unshrunk = tuple(phase for phase in settings().phases if phase is not Phase.shrink)
+        settings.register_profile("unshrunk", settings(), phases=unshrunk)
+        settings.load_profile("unshrunk")
     file = config.getoption("deviations", None)
     if file is not None:
         deviations.install(config, file, _specification(config))
@@ -101,6 +123,27 @@ def pytest_report_header(config: pytest.Config) -> str:
     found = importlib.util.find_spec("deep")
     where = pathlib.Path(found.origin).parent if found and found.origin else "nowhere"
     return f"contract: implementation {_specification(config)}; deep's sources at {where}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --quick, one parameter set of every test of the contract."""
+    if not config.getoption("quick", False):
+        return
+    variants: dict[tuple[pathlib.Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if HERE in item.path.parents:
+            variants.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    kept = {group[_seed(config) % len(group)].nodeid for group in variants.values()}
+    left_out = [item for group in variants.values() for item in group if item.nodeid not in kept]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def stream(request: pytest.FixtureRequest) -> int:
+    """What statistical rows add to their seeds: another --hypothesis-seed is another sample."""
+    return 1000 * (_seed(request.config) % 2**20)
 
 
 @pytest.fixture(scope="session")

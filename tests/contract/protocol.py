@@ -20,7 +20,13 @@ How to write an adapter. One module, one object::
         name="yourpackage", polyak=lambda online, target, tau: update_target(target, online, rate=tau)
     )
 
-    python -m pytest tests/contract --implementation yourpackage.contract:implementation
+    python -m pytest tests/contract --implementation yourpackage.contract:implementation -rs -k polyak
+
+Run it in the root of the checkout, where `pip install -e ".[deep]"` and `pip install --group dev` were run beside your
+package (JAX decides the precision), with your module on PYTHONPATH. `-k` takes the tests of one function, `-rs` says
+why the others were skipped. A plain SAC (no value network, no weights) has `polyak`, `soft_value`, `critic_target`,
+`critic_gradient`, `temperature_gradient`, the three `squashed_*`, `actor_gradient`, `replay` and `continuous`: begin in
+this order.
 
 1. Offer what your code has, one function at a time, and leave the rest out. A function must call *your* code with the
    numbers it is handed and return what your code computed: an adapter that computes the answer itself tests itself.
@@ -28,10 +34,13 @@ How to write an adapter. One module, one object::
    networks and data of which everything but the quantity asked for is known: a critic whose parameters are the values
    q, an actor that returns the log-probabilities, an optimiser that keeps the gradient it is handed. `adapters/sbx.py`
    (JAX) and `adapters/sb3.py` (PyTorch) do so; `adapters/rlax.py` and `adapters/optax.py` show the plain case.
-3. If your losses are plain means over the batch, with no weight or mass for each row, say `weighted=False`: rows are
-   then handed over with weight one and mass 1/B. If you know fewer divergences, name them in `divergences`; none is
-   `()`. An agent or a buffer that has only a part of its methods raises `NotOffered` in the others. Without a value
-   network `layers().value` is `[]`; without experience weights `update` returns None for them, as buffers do.
+3. Batches are of the precision under test; `terminated` is 0 or 1 in them, a scalar is a number. If your losses are
+   plain means over the batch, with no weight or mass for each row, say `weighted=False`: rows are then handed over with
+   weight one and mass 1/B. If you know fewer divergences, name them in `divergences`; none is `()`. A loss without the
+   1/2 deviates in its gradient: leave it there, and give the agents a rate that undoes the factor, so that the rows of
+   the whole update still say something. An agent or a buffer that has only a part of its methods raises `NotOffered` in
+   the others. Without a value network `layers().value` is `[]`; without experience weights `update` returns None for
+   them, as buffers do.
 4. Nothing random is compared number by number but through what you return beside it: `squashed_draw` returns the point
    before tanh, `noise` the noise that the next update will use.
 5. Where you differ on purpose, write the row and the reason into a file and pass `--deviations FILE`; see
@@ -42,9 +51,10 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
     soft_value(q (2, B), log_prob (B,), alpha) -> (B,)                       min_i Q_i - alpha log pi
     critic_target(reward, terminated, next_value, discount) -> (B,)
     td_error(reward, terminated, value, next_value, discount) -> (B,)
-    critic_gradient(q (2, B), target, weight, mass) -> (2, B)                derivative of the critic's loss in q
+    critic_gradient(q (2, B), target, weight, mass) -> (2, B)                derivative of 1/2 sum_i (Q_i - y)^2 in q
     value_gradient(divergence, value, q, beta, cap, mass) -> (B,)            derivative of the value loss in v
-    temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of the temperature loss
+    temperature_gradient(log_alpha, log_prob, target_entropy) -> scalar      derivative of -alpha (log pi + H) in log
+        alpha, all three arguments scalars; not of -log alpha (log pi + H), which many descend
     ratio(divergence, z, mass) -> ((B,), multiplier)                         relaxed weights, mean one under mass
     conjugate(divergence, y (B,)) -> ((B,), (B,), (B,))                      f*(y), its derivative, that of the ratio
     slope(divergence, w (B,)) -> (B,)                                        f'(w)
@@ -84,7 +94,9 @@ Formulas, one per equation (each loss is `sum_b mass_b loss_b`):
         derivative of the squared loss of M sub-sampled rows, with the |Q - y| of q for priorities; positions, factors
     actor_gradient(mean (B,), log_std (B,), noise (B,), alpha, critic=, mass=) -> ((B,), (B,))
         derivative of the actor loss in mean and log_std for given standard-normal noise; `critic(action (B,)) ->
-        (B,)` uses operators only, so it takes arrays of any library; a row's derivative is proportional to its mass
+        (B,)` uses operators only, so it takes arrays of any library; a row's derivative is proportional to its mass.
+        The masses are those of a quadrature and `weighted=False` does not level them: a plain mean, which gives each
+        row 1/B, returns its derivatives times B mass_b
 
 Agents, which run the whole update with plain gradient steps of given rates:
 
@@ -259,13 +271,16 @@ class ContinuousAgent(Protocol):
         """A fresh agent with temperature alpha."""
 
     def noise(self, state: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The standard-normal noise (B, U) that the next update will use at s' (target) and at s (actor)."""
+        """The standard-normal noise (B, U) that the next update will use at s' (target) and at s (actor).
+
+        Where it is drawn inside the update, run the update on a copy and record it; `state` must not advance.
+        """
 
     def update(self, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
         """One update: the next state and the rows' new experience weights (B,), None without such weights."""
 
     def run(self, variant: Any, state: Any, batch: Batch, settings: Settings) -> tuple[Any, Any]:
-        """`update`, run as `variant` (see tests/variants.py) says."""
+        """`update`, run as `variant` (see tests/variants.py) says; raises `NotOffered` where there is but one way."""
 
     def learning_step(
         self,
@@ -427,7 +442,7 @@ class LearningStream(NamedTuple):
     noise_per_step: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Implementation:
     """What is under test; a function left at None is not offered. See the module's docstring for signatures."""
 
@@ -490,6 +505,10 @@ class Implementation:
     snippets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Python that calls the package itself and assigns `theirs`, by function name, its arguments being variables; or
     by `"id quantity"` of a row, then complete. What the report prints beside a deviation."""
+
+    def __repr__(self) -> str:
+        """The name alone: Hypothesis prints an implementation with every failing example."""
+        return f"<Implementation {self.name}>"
 
     def rows(self, weight: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weights and masses of a batch as the implementation can take them: as they are, or one and 1/B."""

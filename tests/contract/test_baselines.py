@@ -103,13 +103,13 @@ def test_laber_is_unbiased(sixteenths, seed, offered, row):
 
 
 @pytest.mark.parametrize("empty", [(), (0, 1, B - 1), range(B)])
-def test_laber_frequencies(empty, offered, row):
+def test_laber_frequencies(empty, offered, row, stream):
     """Positions in proportion to the priorities; all alike where no row has one."""
     priorities = np.arange(1, B + 1, dtype=DTYPE)
     priorities[list(empty)] = 0.0
     law = priorities / priorities.sum() if priorities.any() else np.full(B, 1 / B)
     draws = 2**16
-    positions, _ = drawn(offered("laber_select"), priorities, 5, draws)
+    positions, _ = drawn(offered("laber_select"), priorities, stream + 5, draws)
     row.exact(
         "LAB-01",
         "LaBER's positions lie in the batch",

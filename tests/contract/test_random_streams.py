@@ -8,10 +8,10 @@ import tolerances
 STEPS = 16
 
 
-def test_keys(offered, row):
+def test_keys(offered, row, stream):
     """Every key is used once: for one draw or for one derivation, over many steps of insert, sample, update, act."""
-    stream = offered("learning_stream")(STEPS, 3)
-    used = [(draw.key, draw.function) for draw in (*stream.draws, *stream.derivations)]
+    steps = offered("learning_stream")(STEPS, stream + 3)
+    used = [(draw.key, draw.function) for draw in (*steps.draws, *steps.derivations)]
     first: dict[bytes, str] = {}
     for position, (key, function) in enumerate(used):
         row.exact(
@@ -21,19 +21,19 @@ def test_keys(offered, row):
             f"use {position} ({function}) takes the key that {first.get(key)} took before",
         )
         first[key] = f"use {position} ({function})"
-    expected = STEPS * stream.noise_per_step
+    expected = STEPS * steps.noise_per_step
     row.exact(
         "RN-01",
         "draws per learning step",
-        len(stream.draws) == expected,
-        f"expected {expected} draws in {STEPS} steps, saw {[d.function for d in stream.draws]}",
+        len(steps.draws) == expected,
+        f"expected {expected} draws in {STEPS} steps, saw {[d.function for d in steps.draws]}",
     )
 
 
-def test_noise_is_uncorrelated(offered, row):
+def test_noise_is_uncorrelated(offered, row, stream):
     """The normal draws of all steps, pairwise: correlations as of independent normals, and none repeats."""
-    stream = offered("learning_stream")(STEPS, 3)
-    noise = [np.ravel(d.result).astype(float) for d in stream.draws if d.function == "normal" and d.result.size > 2]
+    steps = offered("learning_stream")(STEPS, stream + 3)
+    noise = [np.ravel(d.result).astype(float) for d in steps.draws if d.function == "normal" and d.result.size > 2]
     pairs = list(itertools.combinations(noise, 2))
     row.exact(
         "RN-02",
@@ -45,7 +45,9 @@ def test_noise_is_uncorrelated(offered, row):
     row("RN-02", "correlation between draws of noise", [abs(np.corrcoef(a, b)[0, 1]) for a, b in pairs], bound, reason)
 
 
-def test_seeds_differ(offered, row):
+def test_seeds_differ(offered, row, stream):
     """Another seed gives other noise: no draw of one run appears in the other."""
-    first, second = ({d.key for d in offered("learning_stream")(STEPS, seed).draws} for seed in (3, 4))
+    first, second = (
+        {d.key for d in offered("learning_stream")(STEPS, seed).draws} for seed in (stream + 3, stream + 4)
+    )
     row.exact("RN-01", "runs of two seeds share no key", not first & second, f"{len(first & second)} keys are shared")

@@ -41,14 +41,14 @@ def corrected(buffers, buffer, seed: int, exponent: float) -> tuple[np.ndarray, 
         (13, 13, {12: 9.0, 11: 0.0}),
     ],
 )
-def test_frequencies(capacity, inserted, weights, offered, row):
+def test_frequencies(capacity, inserted, weights, offered, row, stream):
     """Each slot in proportion to its weight, the first and the last too, one by one and in consecutive pairs."""
     buffers = offered("store")()
     buffer = fill(buffers, capacity, inserted, weights)
     filled = min(capacity, inserted)
     expected = np.array([weights.get(slot, 1.0) for slot in range(filled)])
     law = expected / expected.sum()
-    indices, _ = buffers.draw(buffer, 7 * capacity + inserted, DRAWS, 0.0)
+    indices, _ = buffers.draw(buffer, stream + 7 * capacity + inserted, DRAWS, 0.0)
     row.exact(
         "RB-03",
         "proportional indices lie in the filled slots",
@@ -70,19 +70,19 @@ def test_frequencies(capacity, inserted, weights, offered, row):
     row("RB-03", "frequencies of pairs of proportional indices", np.abs(pairs - middle), half, reason)
 
 
-def test_keys(offered, row):
+def test_keys(offered, row, stream):
     """Two keys give independent draws: how often they agree is binomial."""
     buffers = offered("store")()
     weights = {0: 1.0, 1: 2.0, 2: 5.0}
     buffer = fill(buffers, 5, 3, weights)
     law = np.array(list(weights.values())) / sum(weights.values())
-    first, second = (buffers.draw(buffer, seed, DRAWS, 0.0)[0] for seed in (1, 2))
+    first, second = (buffers.draw(buffer, seed, DRAWS, 0.0)[0] for seed in (stream + 1, stream + 2))
     agreement = np.array([(law**2).sum()])
     middle, half, reason = bounds.counts(DRAWS, agreement, 2 * bounds.descent(5, EPS), 1)
     row("RB-03", "agreement of the indices of two keys", np.abs((first == second).sum() - middle), half, reason)
 
 
-def test_many_slots(offered, row):
+def test_many_slots(offered, row, stream):
     """A million slots and a weight range of 1e12: nothing of weight zero, and every part of the buffer in its share."""
     buffers = offered("store")()
     slots, parts = 2**20 - 3, 64
@@ -90,7 +90,7 @@ def test_many_slots(offered, row):
     weights = np.exp(rng.uniform(-14.0, 14.0, slots)).astype(DTYPE)
     weights[rng.random(slots) < 0.5] = 0.0
     weights[:4], weights[-4:] = 0.0, 0.0
-    indices, _ = buffers.draw(buffers.weighing(weights), 3, DRAWS, 0.0)
+    indices, _ = buffers.draw(buffers.weighing(weights), stream + 3, DRAWS, 0.0)
     row.exact(
         "RB-03",
         "slots of weight zero are never drawn",

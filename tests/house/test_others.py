@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from contract import deviations
+from contract import deviations, protocol
 from others import __main__ as command
 from others.packages import Package
 from others.verdicts import Comparison, State, Verdict, column
@@ -174,3 +174,7 @@ def test_pytest_excuses_what_is_listed_and_reports_lines_without_a_row(adapters,
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     assert "1 passed" in done.stdout  # the row that deviates is excused
     assert f"{listed}:2: no broken row matches RL-15 | TD error" in done.stdout
+
+
+def test_an_implementation_is_printed_by_its_name_alone():
+    assert repr(protocol.Implementation(name="Wrong", polyak=print)) == "<Implementation Wrong>"
