@@ -68,7 +68,7 @@ def test_lanes_wait_for_the_period_alike(row):
 
 def test_the_actor_is_exported_layer_by_layer(row):
     learner = build.learner_of(config(), 2)
-    state = deterministic.create(learner, jax.random.key(0), 3, 2)
+    state = jax.jit(lambda key: deterministic.create(learner, key, 3, 2))(jax.random.key(0))
     observations = np.random.default_rng(0).normal(scale=2.0, size=(16, 3)).astype(np.float32)
     layers = export.mode_layers(state.params.actor)
     dtype = layers[0][0].dtype
@@ -76,7 +76,7 @@ def test_the_actor_is_exported_layer_by_layer(row):
     hidden = running_error.maximum(Rounded.exact(observations, dtype) @ kernel + bias, 0.0)
     true = running_error.tanh(hidden @ last + shift)
     exported = act.Policy(tuple(layers), -np.ones(2), np.ones(2), {}).unscaled(observations)
-    ours = jax.vmap(lambda at: deterministic.act_greedy(learner, state.params.actor, at))(jnp.asarray(observations))
+    ours = greedy(learner)(state.params.actor, jnp.asarray(observations))
     for name, seen in (("exported action of td3", exported), ("action of td3", ours)):
         row("EXPORT-01", name, np.abs(np.asarray(seen) - true.value), true.error, "running error of the network")
 
