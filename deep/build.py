@@ -15,6 +15,7 @@ from deep import (
     agent,
     baselines,
     beta,
+    deterministic,
     divergence,
     dqn,
     environments,
@@ -106,6 +107,14 @@ def learner_of(config: Config, action_size: int) -> interaction.Learner:
             CRITIC_LOSSES[config.critic_loss],
             BOOTSTRAPS[config.bootstrap],
         )
+    if config.agent in ("ddpg", "td3"):
+        hidden = tuple(config.hidden)
+        return deterministic.Learner(
+            networks.TwinCritic(hidden) if config.critics == 2 else networks.SingleCritic(hidden),
+            networks.DeterministicActor(hidden, action_size),
+            _adam(config.learning_rate),
+            CRITIC_LOSSES[config.critic_loss],
+        )
     return compose(
         _networks(config.networks, action_size, config.hidden),
         _adam(config.learning_rate),
@@ -182,6 +191,10 @@ def settings_of(config: Config, action_size: int) -> Settings:
         trace_decay=config.trace_decay,
         ratio_clip=config.ratio_clip,
         entropy_bonus=config.entropy_bonus,
+        exploration_noise=config.exploration_noise,
+        target_noise=config.target_noise,
+        target_noise_clip=config.target_noise_clip,
+        actor_period=config.actor_period,
     )
     return Settings(*(jnp.asarray(value, float) for value in values))
 
@@ -203,9 +216,7 @@ def value_cap(config: Config) -> float:
 
 def starts_of(config: Config) -> tuple[Any, ...]:
     """What the learner's state begins with beside its key: for SAC alpha, beta, and the fraction held; else nothing."""
-    if config.agent != "sac":
-        return ()
-    return config.initial_alpha, config.beta, config.ess_target
+    return (config.initial_alpha, config.beta, config.ess_target) if config.agent == "sac" else ()
 
 
 def weight_limits(config: Config) -> tuple[float, float]:

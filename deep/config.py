@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from deep.errors import InvalidSetting
 
-AgentName = Literal["sac", "dqn", "reinforce", "a2c", "ppo"]
+AgentName = Literal["sac", "dqn", "ddpg", "td3", "reinforce", "a2c", "ppo"]
 BootstrapName = Literal["maximum", "double"]
 DivergenceName = Literal["none", "kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power"]
 ObjectiveName = Literal["conditional", "occupancy", "published", "js-note"]
@@ -34,8 +34,9 @@ class Config:
     environment: str = "HalfCheetah-v5"
     """Gymnasium id of an environment with the agent's kind of actions, also as package.module:Name-v0."""
     agent: AgentName = "sac"
-    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; dqn, for
-    Discrete actions, which has none of that; or reinforce, a2c and ppo, for either, which have no replay."""
+    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or without
+    any of that dqn, for Discrete actions; ddpg and td3, for a Box of them, which differ in their presets alone; or
+    reinforce, a2c and ppo, for either, which have no replay."""
     preset: str = "roer"
     """Name of the preset whose values the settings below start from (list: python -m deep presets)."""
     seed: int = 0
@@ -104,6 +105,16 @@ class Config:
     """Parts of equal size into which ppo deals a rollout in each epoch, one gradient step for each."""
     ratio_clip: float = 0.2
     """How far ppo's ratio of probabilities may leave one before more of it counts as no gain."""
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on the actions that ddpg and td3 take in training, on the scale [-1, 1]."""
+    critics: int = 2
+    """Critics of ddpg and td3, 1 or 2; the target is that of the smaller value."""
+    target_noise: float = 0.2
+    """Standard deviation of the noise on the next action in their target, on the scale [-1, 1]; 0 for none."""
+    target_noise_clip: float = 0.5
+    """Bound of that noise."""
+    actor_period: int = 2
+    """Updates between two steps of their actor, and of all their target networks."""
 
     divergence: DivergenceName = "kl"
     """Generator of the experience weights; none is plain SAC or a baseline, without value network."""
@@ -257,6 +268,11 @@ _RANGES = (
     ("epochs", "a whole number >= 1", _count(1)),
     ("minibatches", "a whole number >= 1", _count(1)),
     ("ratio_clip", *_POSITIVE),
+    ("exploration_noise", *_NOT_NEGATIVE),
+    ("critics", "1 or 2", lambda value: _count(1)(value) and value <= 2),
+    ("target_noise", *_NOT_NEGATIVE),
+    ("target_noise_clip", *_POSITIVE),
+    ("actor_period", "a whole number from 1 to 2^24", lambda value: _count(1)(value) and value <= 2**24),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
     ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
@@ -310,6 +326,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "control_variate": get_args(VariateName),
 }
 _OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
+_OF_DETERMINISTIC = ("exploration_noise", "critics", "target_noise", "target_noise_clip", "actor_period")
 _OF_SAC = (
     *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
     *("fermi_dirac_cap", "power", "ratio_cap", "value_objective", "value_cap", "action_noise", "action_noise_clip"),
@@ -323,6 +340,7 @@ _OF_REPLAY = (
 )
 _READ_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_OF_DQN, ("dqn",)),
+    **dict.fromkeys(_OF_DETERMINISTIC, ("ddpg", "td3")),
     **dict.fromkeys(_OF_SAC, ("sac",)),
     **dict.fromkeys(_OF_REPLAY, tuple(name for name in get_args(AgentName) if name not in ON_POLICY)),
     **dict.fromkeys(("environments", "rollout_steps", "trace_decay"), ("a2c", "ppo")),

@@ -24,7 +24,7 @@ METRICS: dict[str, str] = {
     "evaluation/returns": "the return of each of these episodes",
     "evaluation/length": "their mean number of steps",
     "pretraining/step": "updates made on the data set before the first environment step",
-    "losses/critic": "sum over the critics (twins, but one of dqn) of the mean of w (Q - y)^2 / 2 over the batch",
+    "losses/critic": "sum over the critics (two, or one) of the mean of w (Q - y)^2 / 2 over the batch",
     "losses/value": "mean of beta (f*(z) - z), z = (q - V)/beta, continued linearly above value_cap (FD-03, GUM-04)",
     "losses/actor": "mean of alpha log pi - min Q (SAC-11)",
     "losses/log_alpha": "-alpha (mean log pi + target entropy) (SAC-16)",

@@ -67,6 +67,31 @@ class TwinCritic(nn.Module):
         return jnp.stack([first[:, 0], second[:, 0]])
 
 
+class SingleCritic(nn.Module):
+    """One Q network, with the leading axis that the twins have."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"], action: Float[Array, "B U"]) -> Float[Array, "1 B"]:
+        x = jnp.concatenate([observation, action], axis=-1)
+        return MLP(self.hidden, 1, name="first")(x).T
+
+
+class DeterministicActor(nn.Module):
+    """mu(s) in [-1, 1]^U: the mode of :class:`GaussianActor`, with the same layers and no spread."""
+
+    hidden: Sequence[int]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, "B U"]:
+        x = observation
+        for width in self.hidden:
+            x = nn.relu(dense(width)(x))
+        return jnp.tanh(dense(self.action_size, name="mean")(x))
+
+
 class GaussianActor(nn.Module):
     """State-dependent diagonal Gaussian before tanh; log-std clipped to ``log_std_range``."""
 

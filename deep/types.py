@@ -110,6 +110,10 @@ class Settings(NamedTuple):
     trace_decay          lambda of the advantage estimates, in [0, 1] (A2C, PPO)
     ratio_clip           how far the ratio of probabilities may leave one before the gain is cut (PPO)
     entropy_bonus        coefficient of the policy's entropy, in units of advantage (REINFORCE, A2C, PPO)
+    exploration_noise    standard deviation of the noise on the actions taken in training (DDPG, TD3)
+    target_noise         standard deviation of the noise on the target actor's actions (TD3)
+    target_noise_clip    its bound
+    actor_period         updates between two steps of the actor and of all targets, up to 2^24 (TD3)
     """
 
     discount: Scalar
@@ -142,6 +146,10 @@ class Settings(NamedTuple):
     trace_decay: Scalar = 0.95
     ratio_clip: Scalar = 0.2
     entropy_bonus: Scalar = 0.0
+    exploration_noise: Scalar = 0.1
+    target_noise: Scalar = 0.2
+    target_noise_clip: Scalar = 0.5
+    actor_period: Scalar = 2.0
 
 
 class Method(NamedTuple):

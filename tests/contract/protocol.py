@@ -136,6 +136,12 @@ On-policy learning. Arrays (T, K) are T steps of K environments; `next_value` is
     on_policy(method) -> OnPolicy                                            method: `a2c`, `reinforce`,
         `reinforce-baseline`, `ppo` with two epochs of one minibatch
 
+Deterministic policies (DDPG, TD3), of N = 1 or 2 critics, actions in [-1, 1]^U:
+
+    policy_gradient(gain, quadratic (3,), observation (B,), mass (B,)) -> scalar
+        derivative of the actor's loss in the gain of a = gain s, where Q(s, a) = (s^2, s a, a^2) . quadratic
+    deterministic(critics) -> DeterministicAgent
+
 What other packages compute in this form (`contract/beyond`; T steps of one trajectory, values (T + 1,) of its
 states, the last to bootstrap from, discounts (T,) zero where the task ends):
 
@@ -429,6 +435,49 @@ class DeepQ(Protocol):
         """Numbers of the actions (E,) taken at one-hot states (E, S), exploring with this probability; greedy ones."""
 
 
+class DeterministicLayers(NamedTuple):
+    """Parameters of a deterministic agent, as in `Layers`: N critics and targets; actors, under a tanh."""
+
+    critic: list[list[Layer]]
+    target_critic: list[list[Layer]]
+    actor: list[Layer]
+    target_actor: list[Layer]
+
+
+class DeterministicSettings(NamedTuple):
+    """Polyak step, updates between two steps of the actor and of all targets, deviation and bound of target noise."""
+
+    tau: float
+    period: int
+    noise: float
+    clip: float
+
+
+class DeterministicAgent(Protocol):
+    """A deterministic agent on small networks with plain gradient steps; sizes as in `ContinuousAgent`."""
+
+    def initial(self, seed: int) -> Any:
+        """A fresh agent."""
+
+    def state(self, layers: DeterministicLayers, rates: tuple[float, float], seed: int) -> Any:
+        """These networks with step sizes for critics and actor; no update has been made yet."""
+
+    def layers(self, state: Any) -> DeterministicLayers: ...
+
+    def noise(self, state: Any, rows: int) -> np.ndarray:
+        """The standard-normal noise (B, U) of the next update's target actions."""
+
+    def target(self, state: Any, batch: Batch, discount: np.ndarray, chosen: DeterministicSettings) -> Any:
+        """What the next update's critics regress on (B,); `discount` (B,) is that of each row."""
+
+    def update(self, state: Any, batch: Batch, discount: np.ndarray, chosen: DeterministicSettings) -> Any: ...
+
+    def actions(
+        self, state: Any, observations: np.ndarray, std: float, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(actions (E, U) taken in training, their standard-normal noise (E, U), actions (E, U) in evaluation)."""
+
+
 class Draw(NamedTuple):
     """One call of a random function: its name, the key's raw data, and what it returned."""
 
@@ -508,6 +557,8 @@ class Implementation:
     normalised: Callable[..., Any] | None = None
     minibatches: Callable[..., Any] | None = None
     on_policy: Callable[..., OnPolicy] | None = None
+    policy_gradient: Callable[..., Any] | None = None
+    deterministic: Callable[..., DeterministicAgent] | None = None
     n_step_return: Callable[..., Any] | None = None
     lambda_return: Callable[..., Any] | None = None
     advantage: Callable[..., Any] | None = None
