@@ -21,6 +21,8 @@ EXAMPLES = """\
   train HalfCheetah-v5 --preset roer --steps 1000000 --seed 0     train; Ctrl-C saves and stops
   train HalfCheetah-v5 --seeds 0-4                                five runs in one program
   train CartPole-v1 --agent dqn                                   deep Q-learning, for discrete actions
+  train CartPole-v1 --agent ppo                                   on-policy, for discrete and continuous actions
+  train Pendulum-v1 --agent td3                                   a deterministic policy; also --agent ddpg
   train --resume RUN_FOLDER                                       continue exactly where the run stopped
   plot RUN_FOLDER [RUN_FOLDER ...] --output FILE.png"""
 

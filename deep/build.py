@@ -11,21 +11,26 @@ import jax.numpy as jnp
 import optax
 
 from deep import (
+    a2c,
     agent,
     baselines,
     beta,
+    deterministic,
     divergence,
     dqn,
     environments,
     interaction,
     losses,
     networks,
+    on_policy,
     penalty,
+    ppo,
     published,
+    reinforce,
     sampling,
     weights,
 )
-from deep.config import Config
+from deep.config import ON_POLICY, Config
 from deep.errors import InvalidSetting
 from deep.types import Settings
 
@@ -61,6 +66,13 @@ BASELINE_LOSSES = {"lap": losses.huber_error, "pal": baselines.pal_loss}
 BASELINE_RULES = {"per": baselines.per, "lap": baselines.lap}
 BOOTSTRAPS = {"maximum": dqn.maximum, "double": dqn.double}
 NETWORKS = {"standard": networks.continuous, "published": networks.published}
+ON_POLICY_LEARNERS = {
+    "reinforce": lambda config, *parts: reinforce.Learner(*parts, baseline=config.control_variate == "value"),
+    "a2c": lambda config, *parts: a2c.Learner(*parts),
+    "ppo": lambda config, *parts: ppo.Learner(*parts, epochs=config.epochs, minibatches=config.minibatches),
+}
+
+Learner = interaction.Learner | on_policy.Learner
 
 
 def divergence_of(config: Config) -> divergence.Divergence | None:
@@ -75,14 +87,33 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 
 
 @functools.lru_cache(maxsize=64)
+def rollout_learner_of(config: Config, action_size: int, discrete: bool) -> on_policy.Learner:
+    """The learner of an on-policy agent, for actions of either kind."""
+    hidden, optimizer = tuple(config.hidden), _clipped_adam(config.learning_rate, config.gradient_clip)
+    actor = networks.CategoricalActor if discrete else networks.NormalActor
+    chosen = on_policy.Networks(actor(hidden, action_size), networks.BoundedValue(hidden))
+    return ON_POLICY_LEARNERS[config.agent](config, chosen, on_policy.Optimizers(optimizer, optimizer))
+
+
+@functools.lru_cache(maxsize=64)
 def learner_of(config: Config, action_size: int) -> interaction.Learner:
-    """Networks, optimisers and the functions of every axis."""
+    """Networks, optimisers and the functions of every axis, of an agent that learns from a replay."""
+    if config.agent in ON_POLICY:
+        raise ValueError(f"expected an agent with a replay, got {config.agent}: its learner is rollout_learner_of")
     if config.agent == "dqn":
         return dqn.Learner(
             networks.MLP(tuple(config.hidden), action_size),
             _adam(config.learning_rate),
             CRITIC_LOSSES[config.critic_loss],
             BOOTSTRAPS[config.bootstrap],
+        )
+    if config.agent in ("ddpg", "td3"):
+        hidden = tuple(config.hidden)
+        return deterministic.Learner(
+            networks.TwinCritic(hidden) if config.critics == 2 else networks.SingleCritic(hidden),
+            networks.DeterministicActor(hidden, action_size),
+            _adam(config.learning_rate),
+            CRITIC_LOSSES[config.critic_loss],
         )
     return compose(
         _networks(config.networks, action_size, config.hidden),
@@ -100,7 +131,8 @@ def learner_of(config: Config, action_size: int) -> interaction.Learner:
 
 def environment_of(config: Config, *, render_mode: str | None = None) -> environments.Environment:
     """The environment with the agent's kind of actions; raises what :func:`deep.environments.make` does."""
-    return environments.make(config.environment, render_mode=render_mode, discrete=config.agent == "dqn")
+    kind = None if config.agent in ON_POLICY else config.agent == "dqn"
+    return environments.make(config.environment, render_mode=render_mode, discrete=kind)
 
 
 def plan_of(config: Config) -> interaction.Plan:
@@ -156,6 +188,13 @@ def settings_of(config: Config, action_size: int) -> Settings:
         epsilon_start=config.epsilon_start,
         epsilon_final=config.epsilon_final,
         epsilon_updates=config.epsilon_steps * config.updates_per_step,
+        trace_decay=config.trace_decay,
+        ratio_clip=config.ratio_clip,
+        entropy_bonus=config.entropy_bonus,
+        exploration_noise=config.exploration_noise,
+        target_noise=config.target_noise,
+        target_noise_clip=config.target_noise_clip,
+        actor_period=config.actor_period,
     )
     return Settings(*(jnp.asarray(value, float) for value in values))
 
@@ -177,9 +216,7 @@ def value_cap(config: Config) -> float:
 
 def starts_of(config: Config) -> tuple[Any, ...]:
     """What the learner's state begins with beside its key: for SAC alpha, beta, and the fraction held; else nothing."""
-    if config.agent == "dqn":
-        return ()
-    return config.initial_alpha, config.beta, config.ess_target
+    return (config.initial_alpha, config.beta, config.ess_target) if config.agent == "sac" else ()
 
 
 def weight_limits(config: Config) -> tuple[float, float]:
@@ -241,3 +278,8 @@ def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.
 @functools.lru_cache(maxsize=64)
 def _adam(learning_rate: float) -> optax.GradientTransformation:
     return optax.adam(learning_rate)
+
+
+@functools.lru_cache(maxsize=64)
+def _clipped_adam(learning_rate: float, largest: float) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(largest), optax.adam(learning_rate))

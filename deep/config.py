@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from deep.errors import InvalidSetting
 
-AgentName = Literal["sac", "dqn"]
+AgentName = Literal["sac", "dqn", "ddpg", "td3", "reinforce", "a2c", "ppo"]
 BootstrapName = Literal["maximum", "double"]
 DivergenceName = Literal["none", "kl", "js", "fermi-dirac", "chi2", "hellinger", "reverse-kl", "power"]
 ObjectiveName = Literal["conditional", "occupancy", "published", "js-note"]
@@ -21,6 +21,10 @@ BetaName = Literal["fixed", "ess", "kl", "feedback", "feedback-as-printed"]
 BaselineName = Literal["uniform", "per", "lap", "pal", "laber"]
 CriticLossName = Literal["squared", "huber"]
 NetworksName = Literal["standard", "published"]
+VariateName = Literal["value", "none"]
+
+ON_POLICY = ("reinforce", "a2c", "ppo")
+"""Agents that learn from the steps of their present policy alone and keep no replay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Config:
     environment: str = "HalfCheetah-v5"
     """Gymnasium id of an environment with the agent's kind of actions, also as package.module:Name-v0."""
     agent: AgentName = "sac"
-    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or dqn, for
-    Discrete actions, which has none of that."""
+    """What is trained: sac, for a Box of actions, with all that the divergence and the baselines add to it; or without
+    any of that dqn, for Discrete actions; ddpg and td3, for a Box of them, which differ in their presets alone; or
+    reinforce, a2c and ppo, for either, which have no replay."""
     preset: str = "roer"
     """Name of the preset whose values the settings below start from (list: python -m deep presets)."""
     seed: int = 0
@@ -81,6 +86,35 @@ class Config:
     """The same after epsilon_steps steps and from then on."""
     epsilon_steps: int = 10_000
     """Environment steps after the warm-up over which it falls, in a straight line."""
+
+    environments: int = 1
+    """Environments in which a2c or ppo collect side by side, each with episodes and seeds of its own."""
+    rollout_steps: int = 128
+    """Steps of each of them under one policy, from which a2c or ppo then learn; reinforce learns from each episode."""
+    trace_decay: float = 0.95
+    """Decay lambda in [0, 1] of a2c's and ppo's advantage estimates: 0 trusts V entirely, 1 only the rewards."""
+    entropy_bonus: float = 0.0
+    """Coefficient of the policy's entropy in the objective of reinforce, a2c and ppo, in units of advantage."""
+    gradient_clip: float = 0.5
+    """Largest norm of the gradient of policy and of value for reinforce, a2c and ppo; longer ones are scaled down."""
+    control_variate: VariateName = "value"
+    """What reinforce subtracts from the returns: the value network's estimate of them, or none."""
+    epochs: int = 10
+    """Times that ppo goes through a rollout."""
+    minibatches: int = 4
+    """Parts of equal size into which ppo deals a rollout in each epoch, one gradient step for each."""
+    ratio_clip: float = 0.2
+    """How far ppo's ratio of probabilities may leave one before more of it counts as no gain."""
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on the actions that ddpg and td3 take in training, on the scale [-1, 1]."""
+    critics: int = 2
+    """Critics of ddpg and td3, 1 or 2; the target is that of the smaller value."""
+    target_noise: float = 0.2
+    """Standard deviation of the noise on the next action in their target, on the scale [-1, 1]; 0 for none."""
+    target_noise_clip: float = 0.5
+    """Bound of that noise."""
+    actor_period: int = 2
+    """Updates between two steps of their actor, and of all their target networks."""
 
     divergence: DivergenceName = "kl"
     """Generator of the experience weights; none is plain SAC or a baseline, without value network."""
@@ -226,6 +260,19 @@ _RANGES = (
     ("epsilon_start", *_PROBABILITY),
     ("epsilon_final", *_PROBABILITY),
     ("epsilon_steps", "a whole number >= 1", _count(1)),
+    ("environments", "a whole number >= 1", _count(1)),
+    ("rollout_steps", "a whole number >= 1", _count(1)),
+    ("trace_decay", *_PROBABILITY),
+    ("entropy_bonus", *_NOT_NEGATIVE),
+    ("gradient_clip", *_POSITIVE),
+    ("epochs", "a whole number >= 1", _count(1)),
+    ("minibatches", "a whole number >= 1", _count(1)),
+    ("ratio_clip", *_POSITIVE),
+    ("exploration_noise", *_NOT_NEGATIVE),
+    ("critics", "1 or 2", lambda value: _count(1)(value) and value <= 2),
+    ("target_noise", *_NOT_NEGATIVE),
+    ("target_noise_clip", *_POSITIVE),
+    ("actor_period", "a whole number from 1 to 2^24", lambda value: _count(1)(value) and value <= 2**24),
     ("fermi_dirac_cap", "a number > 1", lambda value: _number(value) and value > 1),
     ("power", *_POSITIVE),
     ("ratio_cap", "a number > 1, or none", lambda value: value is None or (_number(value) and value > 1)),
@@ -276,8 +323,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "weight_use": get_args(UseName),
     "beta_law": get_args(BetaName),
     "baseline": get_args(BaselineName),
+    "control_variate": get_args(VariateName),
 }
 _OF_DQN = ("bootstrap", "target_period", "epsilon_start", "epsilon_final", "epsilon_steps")
+_OF_DETERMINISTIC = ("exploration_noise", "critics", "target_noise", "target_noise_clip", "actor_period")
 _OF_SAC = (
     *("networks", "target_entropy", "initial_alpha", "gradient_penalty"),
     *("fermi_dirac_cap", "power", "ratio_cap", "value_objective", "value_cap", "action_noise", "action_noise_clip"),
@@ -285,9 +334,32 @@ _OF_SAC = (
     *("beta", "beta_law", "ess_target", "kl_target", "feedback_rate", "feedback_smoothing", "beta_min", "beta_max"),
     *("baseline", "priority_exponent", "priority_offset", "importance_exponent", "importance_final", "candidates"),
 )
-_READ_BY: dict[str, tuple[AgentName, ...]] = {**dict.fromkeys(_OF_DQN, ("dqn",)), **dict.fromkeys(_OF_SAC, ("sac",))}
+_OF_REPLAY = (
+    *("n_step", "tau", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "critic_loss", "huber_width"),
+    *("initial_states", "dataset", "pretrain_steps"),
+)
+_READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_OF_DQN, ("dqn",)),
+    **dict.fromkeys(_OF_DETERMINISTIC, ("ddpg", "td3")),
+    **dict.fromkeys(_OF_SAC, ("sac",)),
+    **dict.fromkeys(_OF_REPLAY, tuple(name for name in get_args(AgentName) if name not in ON_POLICY)),
+    **dict.fromkeys(("environments", "rollout_steps", "trace_decay"), ("a2c", "ppo")),
+    **dict.fromkeys(("entropy_bonus", "gradient_clip"), ON_POLICY),
+    **dict.fromkeys(("epochs", "minibatches", "ratio_clip"), ("ppo",)),
+    "control_variate": ("reinforce",),
+}
 """Settings that not every agent reads. One that is set for an agent that ignores it is refused."""
 _CONTRADICTIONS = (
+    (
+        "steps",
+        "expected a multiple of --environments, which step together",
+        lambda config: config.steps % config.environments > 0,
+    ),
+    (
+        "minibatches",
+        "expected a divisor of --rollout-steps times --environments",
+        lambda config: config.agent == "ppo" and config.rollout_steps * config.environments % config.minibatches > 0,
+    ),
     (
         "divergence",
         "expected none unless with --agent sac: no other agent weighs its experience",

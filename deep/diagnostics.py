@@ -32,6 +32,8 @@ PANELS = (
     Panel("alpha, units of reward", ("values/alpha",)),
     Panel("entropy of the policy, nats", ("values/entropy",)),
     Panel("probability of exploring", ("values/epsilon",)),
+    Panel("KL from the policy that acted, nats", ("policy/kl",)),
+    Panel("share of ratios outside the clip", ("policy/clipped",)),
     Panel("beta, units of reward", ("*/beta",)),
     Panel("effective sample size, fraction of the batch", ("*/ess", "*/ratio_ess", "*/effective_sample_fraction")),
     Panel("KL of the weights to uniform, nats", ("*/kl", "*/kl_to_uniform")),

@@ -4,6 +4,9 @@ r"""Action distributions behind one interface: ``expect``, ``sample``, ``mode``.
 with one reparameterised sample, the categorical computes it exactly. The losses are written
 against ``expect`` alone, so the update that is trained on MuJoCo is the update that is
 compared with exact solutions on finite decision processes.
+
+On-policy agents learn from the actions that they took and ask for ``log_prob`` and ``entropy``
+instead, of a categorical or of a plain normal distribution.
 """
 
 import math
@@ -61,6 +64,15 @@ class Categorical(NamedTuple):
 
     logits: Float[Array, "B U"]
 
+    def log_prob(self, action: Float[Array, "B U"]) -> Float[Array, " B"]:
+        """log pi(a) in nats of one-hot actions."""
+        return jnp.sum(action * jax.nn.log_softmax(self.logits), axis=-1)
+
+    def entropy(self) -> Float[Array, " B"]:
+        """-sum_a pi(a) log pi(a) in nats, at most log U; an action whose probability underflows adds nothing."""
+        log_pi = jax.nn.log_softmax(self.logits)
+        return -jnp.sum(jnp.exp(log_pi) * log_pi, axis=-1)
+
     def sample(self, key: Key[Array, ""]) -> Float[Array, "B U"]:
         """One one-hot action per row."""
         index = jax.random.categorical(key, self.logits)
@@ -78,6 +90,30 @@ class Categorical(NamedTuple):
         one_hot = jnp.broadcast_to(jnp.eye(actions, dtype=log_pi.dtype)[:, None, :], (actions, rows, actions))
         values = jax.vmap(function)(one_hot, log_pi.T)
         return jax.tree.map(lambda f: jnp.sum(jnp.exp(log_pi.T) * f, axis=0), values)
+
+
+class Normal(NamedTuple):
+    """N(mean, exp(log_std)^2) per dimension, on all of R^U."""
+
+    mean: Float[Array, "B U"]
+    log_std: Float[Array, "B U"]
+
+    def log_prob(self, action: Float[Array, "B U"]) -> Float[Array, " B"]:
+        """log density in nats, summed over the dimensions."""
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * jnp.square(z) - self.log_std - 0.5 * math.log(2.0 * math.pi), axis=-1)
+
+    def entropy(self) -> Float[Array, " B"]:
+        """sum_u log std_u + log(2 pi e) / 2 in nats: of the Gaussian, not of the actions that a box clips."""
+        return jnp.sum(self.log_std + 0.5 * math.log(2.0 * math.pi * math.e), axis=-1)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "B U"]:
+        """One action per row."""
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+    def mode(self) -> Float[Array, "B U"]:
+        """The mean."""
+        return self.mean
 
 
 Distribution = TanhNormal | Categorical

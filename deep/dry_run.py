@@ -14,9 +14,9 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from deep import build, certificate, checkpoint, interaction, offline, presets, programs
+from deep import build, certificate, checkpoint, interaction, offline, presets, programs, rollouts
 from deep.cautions import cautions
-from deep.config import Config
+from deep.config import ON_POLICY, Config
 from deep.environments import Environment, Rescaling
 
 
@@ -25,32 +25,22 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
 
     InvalidSetting for what building the learner refuses.
     """
-    config, sizes = configs[0], (environment.observation_size, environment.action_size)
-    learner, plan = build.learner_of(config, environment.action_size), build.plan_of(config)
+    config, observation_size = configs[0], environment.observation_size
     build.settings_of(config, environment.action_size)
-    state = jax.eval_shape(lambda: programs.initial_states(learner, plan, sizes, [config]))
-    data = 0
-    if config.dataset is not None:
-        data = len(offline.read(config.dataset, environment, config.reward_shift).reward)
-    capacity = min(config.buffer_size, config.steps + data)
-    memory = jax.eval_shape(functools.partial(interaction.create, plan, capacity, config.initial_states, *sizes))
-    warmup = min(config.warmup_steps, config.steps)
-    updates = (config.steps - warmup) * config.updates_per_step
+    state, memory, steps, kept = (_rollouts if config.agent in ON_POLICY else _replay)(config, environment)
     evaluations = math.ceil(config.steps / config.evaluate_every) + (config.pretrain_steps > 0)
     each = "" if len(configs) == 1 else f", for each of {len(configs)} seeds"
-    begin = [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
     lines = [
-        ("environment", f"{environment.name}: observations {sizes[0]}, {_actions(environment)}"),
+        ("environment", f"{environment.name}: observations {observation_size}, {_actions(environment)}"),
         ("preset", config.preset),
         ("seed" if len(configs) == 1 else "seeds", ", ".join(str(one.seed) for one in configs)),
         *((name, f"{value}  (preset: {before})") for name, value, before in _changed(config)),
         *(("warning", text) for text in cautions(config, environment.time_limit)),
-        *(begin if data else []),
-        ("steps", f"{config.steps:,}: {warmup:,} of warm-up, then {updates:,} updates"),
+        *steps,
         ("evaluations", f"{evaluations:,} of {config.evaluation_episodes} episodes"),
         *((f"{name} parameters", f"{_count(group):,}") for name, group in state.params._asdict().items()),
         ("learner", f"{_size(_bytes(state))}: parameters, optimisers, key{each}"),
-        ("buffer", f"{_size(_bytes(memory))}: {capacity:,} transitions of {certificate.precision()}{each}"),
+        (kept[0], f"{_size(_bytes(memory))}: {kept[1]} of {certificate.precision()}{each}"),
         ("checkpoints", f"at most {_size(_bytes(state) + _bytes(memory))} each; {checkpoint.KEPT} are kept{each}"),
         ("device", f"{certificate.backend()}, {certificate.precision()}"),
         ("certificate", _certificate()),
@@ -58,6 +48,43 @@ def describe(configs: Sequence[Config], environment: Environment, folders: Seque
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+Sizes = tuple[PyTree, PyTree, list[tuple[str, str]], tuple[str, str]]
+"""The learner's state, what is kept of the environment, the lines about steps, and what the kept is called."""
+
+
+def _replay(config: Config, environment: Environment) -> Sizes:
+    """Of an agent that learns from a replay."""
+    sizes = (environment.observation_size, environment.action_size)
+    learner, plan = build.learner_of(config, environment.action_size), build.plan_of(config)
+    state = jax.eval_shape(lambda: programs.initial_states(learner, plan, sizes, [config]))
+    data, begin = 0, []
+    if config.dataset is not None:
+        data = len(offline.read(config.dataset, environment, config.reward_shift).reward)
+        begin = [("data set", f"{data:,} transitions, {config.pretrain_steps:,} updates before the first step")]
+    capacity = min(config.buffer_size, config.steps + data)
+    memory = jax.eval_shape(functools.partial(interaction.create, plan, capacity, config.initial_states, *sizes))
+    warmup = min(config.warmup_steps, config.steps)
+    updates = (config.steps - warmup) * config.updates_per_step
+    steps = f"{config.steps:,}: {warmup:,} of warm-up, then {updates:,} updates"
+    return state, memory, [*begin, ("steps", steps)], ("buffer", f"{capacity:,} transitions")
+
+
+def _rollouts(config: Config, environment: Environment) -> Sizes:
+    """Of an on-policy agent."""
+    sizes = (environment.observation_size, environment.action_size)
+    learner = build.rollout_learner_of(config, environment.action_size, environment.discrete)
+    state = jax.eval_shape(lambda: rollouts.programs(learner, *sizes).create(jax.random.key(0)))
+    if learner.method.episodic:
+        length, what = environment.time_limit or 1, "an update after every episode"
+    else:
+        length = config.rollout_steps
+        updates = config.steps // (length * config.environments)
+        what = f"{updates:,} updates after {length:,} steps of {config.environments} environments each"
+    rows = jax.eval_shape(lambda: jax.numpy.zeros((length, config.environments, rollouts.width(*sizes))))
+    kept = f"{length * config.environments:,} transitions"
+    return state, rows, [("steps", f"{config.steps:,}: {what}")], ("rollout", kept)
 
 
 def _actions(environment: Environment) -> str:

@@ -1,6 +1,7 @@
 """Environments as the learner sees them: flat float32 observations, actions in [-1, 1]^d, one episode at a time.
 
-An agent of discrete actions (DQN) is handed an environment whose actions are rows of the identity instead.
+An agent of discrete actions (DQN) is handed an environment whose actions are rows of the identity instead; on-policy
+agents take either kind.
 
 :class:`Environment` wraps one Gymnasium environment (never a vector of them, so nothing resets by itself and the
 observation after a step is always the *true* successor, at the end of an episode too). ``terminated`` and
@@ -57,22 +58,27 @@ class Environment:
     """One Gymnasium environment behind flat float32 arrays.
 
     ``discrete`` says which kind of action space the agent has use for: a Discrete one, one-hot to the learner, or else
-    a Box; the other kind is refused. Neither wraps nor resets on its own. ``time_limit`` is the number of steps after
-    which episodes are cut, None where Gymnasium does not know it.
+    a Box, or either for None; the other kind is refused. Neither wraps nor resets on its own. ``time_limit`` is the
+    number of steps after which episodes are cut, None where Gymnasium does not know it.
     """
 
-    def __init__(self, environment: gymnasium.Env, *, name: str | None = None, discrete: bool = False) -> None:
+    def __init__(self, environment: gymnasium.Env, *, name: str | None = None, discrete: bool | None = False) -> None:
         self.inner = environment
         self.name = name or (environment.spec.id if environment.spec is not None else type(environment).__name__)
         space = environment.action_space
         if isinstance(space, gymnasium.spaces.Box) and not discrete:
             self.actions: Rescaling | OneHot = Rescaling.of(space, self.name)
-        elif isinstance(space, gymnasium.spaces.Discrete) and discrete:
+        elif isinstance(space, gymnasium.spaces.Discrete) and discrete is not False:
             self.actions = OneHot(int(space.n), int(space.start))
         elif discrete:
             raise InvalidEnvironment(
                 f"{self.name}: the action space is {space}, but the agent's actions are discrete: expected a Discrete "
                 f"space. Environments with one are, for instance, {_listed(_discrete_examples())}"
+            )
+        elif discrete is None:
+            raise InvalidEnvironment(
+                f"{self.name}: the action space is {space}; expected a Box or a Discrete space. Environments with one "
+                f"are, for instance, {_listed(_examples()[-2:] + _discrete_examples())}"
             )
         else:
             instead = "; --agent dqn takes this one" if isinstance(space, gymnasium.spaces.Discrete) else ""
@@ -83,6 +89,11 @@ class Environment:
         self.observations = Flattening.of(environment.observation_space, self.name)
         self.observation_size, self.action_size = self.observations.size, self.actions.size
         self.time_limit = environment.spec.max_episode_steps if environment.spec is not None else None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the actions are rows of the identity."""
+        return isinstance(self.actions, OneHot)
 
     def reset(self, seed: int | None = None) -> Float32[np.ndarray, " O"]:
         """Start an episode; the seed fixes everything random in it."""
@@ -122,12 +133,12 @@ class Environment:
         return f"{self.name}: observation[{at}] is {observation[at]} {when}; expected finite float32 numbers"
 
 
-def make(identifier: str, *, render_mode: str | None = None, discrete: bool = False) -> Environment:
+def make(identifier: str, *, render_mode: str | None = None, discrete: bool | None = False) -> Environment:
     """The environment ``identifier``; the module's docstring lists the ways to name one.
 
-    ``render_mode="rgb_array"`` for frames of ``inner.render()``; ``discrete`` for an agent of discrete actions.
-    InvalidEnvironment for an unknown identifier (with the nearest known ones), for a simulator that is not installed
-    (with the line that installs it) and for spaces that the agent cannot use.
+    ``render_mode="rgb_array"`` for frames of ``inner.render()``; ``discrete`` for an agent of discrete actions, None
+    for one of either kind. InvalidEnvironment for an unknown identifier (with the nearest known ones), for a simulator
+    that is not installed (with the line that installs it) and for spaces that the agent cannot use.
     """
     with _quiet_construction():
         environment = _build(identifier, render_mode)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float64, PyTree
 
 from deep import seeds
+from deep.build import Learner
 from deep.environments import Environment
 from deep.errors import Diverged, InvalidEnvironment
-from deep.interaction import Learner
 
 LONGEST = 100_000
 

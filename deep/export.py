@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 import deep.act
 from deep import runs
+from deep.config import ON_POLICY
 from deep.environments import Rescaling
 from deep.errors import InvalidRun
 from deep.files import write_atomically
@@ -28,6 +29,8 @@ def export(run: Path, trained: Trained, output: Path) -> list[Path]:
 
     InvalidRun when the policy is not of the kind that the files describe, or the folder cannot be written.
     """
+    if trained.config.agent in ON_POLICY:
+        raise InvalidRun(f"{run}: expected the tanh policy of an agent such as sac, saw one of {trained.config.agent}")
     if not isinstance(trained.actions, Rescaling):
         raise InvalidRun(f"{run}: expected a policy over a box of actions, saw {trained.actions}")
     actions = trained.actions
@@ -49,15 +52,17 @@ def export(run: Path, trained: Trained, output: Path) -> list[Path]:
 
 
 def mode_layers(actor: PyTree) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kernel and bias of each hidden layer and of the mean of :class:`deep.networks.GaussianActor`, in order.
+    """Kernel and bias of each hidden layer and of the mean of an actor of :mod:`deep.networks`, in order.
 
     InvalidRun when the parameters are named otherwise: another network's layers must not be mistaken for these.
     """
     named = dict(actor["params"])
     hidden = sorted((name for name in named if re.fullmatch(r"Dense_\d+", name)), key=lambda name: int(name[6:]))
     order = [f"Dense_{at}" for at in range(len(hidden))]
-    if hidden != order or set(named) != {*order, "mean", "log_std"}:
-        raise InvalidRun(f"expected an actor of the layers Dense_0, ..., mean and log_std, saw {', '.join(named)}")
+    if hidden != order or set(named) - {"log_std"} != {*order, "mean"}:
+        raise InvalidRun(
+            f"expected an actor of the layers Dense_0, ..., mean and perhaps log_std, saw {', '.join(named)}"
+        )
     layers = [named[name] for name in [*order, "mean"]]
     if any(set(layer) != {"kernel", "bias"} for layer in layers):
         raise InvalidRun("expected layers with a kernel and a bias")

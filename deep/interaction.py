@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from deep import agent, baselines, dqn, initials, replay
+from deep import agent, baselines, deterministic, dqn, initials, replay
 from deep.agent import Metrics
 from deep.initials import Initials
 from deep.replay import Replay, Transition
 from deep.types import AgentState, Batch, Initial, Settings
 
-Learner = agent.Learner | dqn.Learner
-State = AgentState | dqn.State
+Learner = agent.Learner | dqn.Learner | deterministic.Learner
+State = AgentState | dqn.State | deterministic.State
 Sampling = Callable[[Key[Array, ""], Replay, int, Settings], tuple[Int[Array, " B"], Float[Array, " B"]]]
 
 

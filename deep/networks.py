@@ -3,7 +3,8 @@
 ``continuous`` builds the 256-256 ReLU networks that are trained on MuJoCo, ``published`` the same
 with the initialisers and the log-std range of the public ROER code; ``tabular`` builds one linear
 layer on one-hot inputs, whose parameters *are* the tables Q, pi and V, so that the same update
-runs on a finite decision process.
+runs on a finite decision process. ``CategoricalActor``, ``NormalActor`` and ``BoundedValue`` are
+those of the on-policy agents.
 """
 
 import math
@@ -15,7 +16,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from deep.distributions import Categorical, TanhNormal
+from deep.distributions import Categorical, Normal, TanhNormal
 
 LOG_STD_RANGE = (-20.0, 2.0)
 PUBLISHED_LOG_STD_RANGE = (-10.0, 2.0)
@@ -66,6 +67,31 @@ class TwinCritic(nn.Module):
         return jnp.stack([first[:, 0], second[:, 0]])
 
 
+class SingleCritic(nn.Module):
+    """One Q network, with the leading axis that the twins have."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"], action: Float[Array, "B U"]) -> Float[Array, "1 B"]:
+        x = jnp.concatenate([observation, action], axis=-1)
+        return MLP(self.hidden, 1, name="first")(x).T
+
+
+class DeterministicActor(nn.Module):
+    """mu(s) in [-1, 1]^U: the mode of :class:`GaussianActor`, with the same layers and no spread."""
+
+    hidden: Sequence[int]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, "B U"]:
+        x = observation
+        for width in self.hidden:
+            x = nn.relu(dense(width)(x))
+        return jnp.tanh(dense(self.action_size, name="mean")(x))
+
+
 class GaussianActor(nn.Module):
     """State-dependent diagonal Gaussian before tanh; log-std clipped to ``log_std_range``."""
 
@@ -94,6 +120,47 @@ class StateValue(nn.Module):
     @nn.compact
     def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, " B"]:
         return MLP(self.hidden, 1, self.kernel_init, name="value")(observation)[:, 0]
+
+
+def _bounded(hidden: Sequence[int], outputs: int, gain: float, name: str, x: Float[Array, "B N"]):
+    """Tanh layers with orthogonal kernels of gain sqrt(2), and a linear output of this gain (inside a module)."""
+    for width in hidden:
+        x = jnp.tanh(dense(width, kernel_init=hidden_gain)(x))
+    return dense(outputs, kernel_init=nn.initializers.orthogonal(gain), name=name)(x)
+
+
+class CategoricalActor(nn.Module):
+    """Softmax policy of an on-policy agent, nearly uniform at first (Andrychowicz et al. 2021, section 3.2)."""
+
+    hidden: Sequence[int]
+    n_actions: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Categorical:
+        return Categorical(_bounded(self.hidden, self.n_actions, 0.01, "logits", observation))
+
+
+class NormalActor(nn.Module):
+    """Gaussian policy of an on-policy agent: one log-std for all states, at first 0; the mean at first nearly 0."""
+
+    hidden: Sequence[int]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Normal:
+        mean = _bounded(self.hidden, self.action_size, 0.01, "mean", observation)
+        log_std = self.param("log_std", nn.initializers.zeros, (self.action_size,), float)
+        return Normal(mean, jnp.broadcast_to(log_std, mean.shape))
+
+
+class BoundedValue(nn.Module):
+    """V(s) of an on-policy agent."""
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "B O"]) -> Float[Array, " B"]:
+        return _bounded(self.hidden, 1, 1.0, "value", observation)[:, 0]
 
 
 class TwinTable(nn.Module):

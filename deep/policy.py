@@ -8,9 +8,9 @@ import jax
 from jaxtyping import PyTree
 
 from deep import build, checkpoint, runs
-from deep.config import Config
+from deep.build import Learner
+from deep.config import ON_POLICY, Config
 from deep.environments import OneHot, Rescaling
-from deep.interaction import Learner
 
 
 class Trained(NamedTuple):
@@ -37,7 +37,10 @@ def load(folder: Path) -> Trained:
     environment = build.environment_of(config)
     size, actions = environment.observation_size, environment.actions
     environment.close()
-    learner = build.learner_of(config, actions.size)
+    if config.agent in ON_POLICY:
+        learner = build.rollout_learner_of(config, actions.size, isinstance(actions, OneHot))
+    else:
+        learner = build.learner_of(config, actions.size)
     state = jax.eval_shape(lambda key: learner.method.create(learner, key, size, actions.size), jax.random.key(0))
     group = learner.method.policy
     actor = checkpoint.tree_like(getattr(state.params, group), saved, f"agent/params/{group}")

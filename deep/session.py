@@ -106,7 +106,7 @@ class Session:
         )
         self.pretrained += count
 
-    def advance(self) -> list[Episode | None]:
+    def advance(self) -> list[list[Episode]]:
         """One environment step of every lane and one dispatch; the episode that it ended in each lane, if any.
 
         Diverged when an environment or a policy produced a number that is not finite.
@@ -128,7 +128,7 @@ class Session:
                 self._actions = self._warmups[:, self.step]
             else:
                 self.state, self._actions = self._programs.first_action(self.state, self._observations(), self.settings)
-        return [ended for _, ended in moved]
+        return [[] if ended is None else [ended] for _, ended in moved]
 
     def _move(self, index: int, action: Float32[np.ndarray, " U"]) -> tuple[np.ndarray, Episode | None]:
         """One lane's environment step: the row for the device and the episode that ended."""
@@ -219,7 +219,7 @@ class Session:
         """
         states, memories = [], []
         for index, (one, config) in enumerate(zip(saved, self.configs, strict=True)):
-            _same_settings(one, config)
+            same_settings(one, config)
             record, arrays = one.record, one.arrays
             states.append(checkpoint.tree_like(lane(self.state, index), one, "agent"))
             stored = checkpoint.replay_like(self.capacity, *self._sizes, one, "replay", self._plan.proportional)
@@ -228,7 +228,7 @@ class Session:
             self.hosts[index] = Host(
                 record["episode"], list(arrays["host/actions"]), record["episodic_return"], arrays["host/observation"]
             )
-            _replay_episode(one, self.hosts[index], self.environments[index])
+            replay_episode(one, record["episode_seed"], self.hosts[index], self.environments[index])
         self.step, self.pretrained = saved[0].step, saved[0].record["pretrained"]
         self.state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         self.memory = jax.tree.map(lambda *leaves: jnp.stack(leaves), *memories)
@@ -236,7 +236,8 @@ class Session:
         return [one.record["log_position"] for one in saved]
 
 
-def _same_settings(saved: Checkpoint, config: Config) -> None:
+def same_settings(saved: Checkpoint, config: Config) -> None:
+    """CheckpointError unless the checkpoint was written with these settings, but perhaps for fewer steps."""
     ours, theirs = to_json(config), saved.record["settings"]
     differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if set(differing) - {"steps"}:
@@ -248,9 +249,9 @@ def _same_settings(saved: Checkpoint, config: Config) -> None:
         )
 
 
-def _replay_episode(saved: Checkpoint, host: Host, environment: Environment) -> None:
-    """Bring the simulator to where it was, and prove it."""
-    observation, episodic_return = environment.reset(saved.record["episode_seed"]), 0.0
+def replay_episode(saved: Checkpoint, seed: int, host: Host, environment: Environment) -> None:
+    """Bring the simulator to where it was from its episode's seed, and prove it; CheckpointError where it is not."""
+    observation, episodic_return = environment.reset(seed), 0.0
     for action in host.actions:
         observation, reward, terminated, truncated = environment.step(action)
         episodic_return += reward

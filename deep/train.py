@@ -20,9 +20,10 @@ from deep import build, certificate, checkpoint, environments, log, plot, runs
 from deep.boards import Boards, check, requested
 from deep.cautions import cautions
 from deep.certificate import Certificate
-from deep.config import Config
+from deep.config import ON_POLICY, Config
 from deep.errors import CheckpointError, Diverged, InvalidRun
 from deep.evaluate import Policy, evaluate, greedy
+from deep.rollouts import RolloutSession
 from deep.session import Session
 from deep.stop import Stop
 
@@ -49,11 +50,11 @@ def start(
         if folder.exists():  # said before anything is built; `create` decides it
             raise InvalidRun(runs.taken(folder))
     check(*boards)
-    made = [build.environment_of(config) for config in configs]
+    made = _environments(configs)
     build.settings_of(configs[0], made[0].action_size)  # refuses what the divergence refuses, before anything is built
     _caution(configs[0], made[0])
     covered = _gate(unverified)
-    session = Session(configs, made)
+    session = _session(configs, made)
     for config, folder in zip(configs, folders, strict=True):
         runs.create(folder, config, runs.session(covered, 0))
     with contextlib.ExitStack() as held:
@@ -85,9 +86,9 @@ def resume(
         for error in refused:
             fallback = saved[0].path.name if saved else "the beginning"
             print(f"warning: {error}; falling back to {fallback}", flush=True)
-        made = [build.environment_of(config) for config in configs]
+        made = _environments(configs)
         _caution(configs[0], made[0])
-        session = Session(configs, made)
+        session = _session(configs, made)
         positions = session.restore(saved) if saved else [0] * len(folders)
         for folder in folders:
             _warn_of_changes(folder)
@@ -100,7 +101,9 @@ def resume(
         return _loop(session, folders, _logs(session, folders, boards, positions), keep)
 
 
-def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: Sequence[int] | None) -> list[log.Log]:
+def _logs(
+    session: Session | RolloutSession, folders: Sequence[Path], boards: Boards, positions: Sequence[int] | None
+) -> list[log.Log]:
     """The log of every lane, with the boards asked for; ``positions`` continues logs that are there."""
     return [
         log.Log(
@@ -113,7 +116,7 @@ def _logs(session: Session, folders: Sequence[Path], boards: Boards, positions: 
     ]
 
 
-def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], keep: int) -> int:
+def _loop(session: Session | RolloutSession, folders: Sequence[Path], logs: Sequence[log.Log], keep: int) -> int:
     config, stop = session.config, Stop()
     policy = greedy(session.learner)
     shown = log.display(config.steps, session.step)
@@ -132,25 +135,26 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], ke
                     _evaluate(session, policy, logs, shown)
                 save()
             while session.step < config.steps and stop.signal is None:
-                for written, ended in zip(logs, session.advance(), strict=True):
-                    if ended is not None:
+                before = session.step
+                for written, episodes in zip(logs, session.advance(), strict=True):
+                    for ended in episodes:
                         seen = {"charts/episodic_return": ended.episodic_return, "charts/episodic_length": ended.length}
                         written.write(session.step, seen)
                         shown.episode(ended.episodic_return)
                 step = session.step
-                if step % config.log_every == 0:
+                if _due(config.log_every, before, step):
                     for written, metrics in zip(logs, session.fetch_metrics(), strict=True):
                         if metrics:
                             written.write(step, metrics)
                         written.speed(step)
-                if step % config.evaluate_every == 0 or step == config.steps:
+                if _due(config.evaluate_every, before, step) or step == config.steps:
                     _evaluate(session, policy, logs, shown)
-                if step % config.checkpoint_every == 0:
+                if _due(config.checkpoint_every, before, step):
                     save()
-                if step % TICK == 0:
+                if _due(TICK, before, step):
                     shown.tick(step)
             # Inside the handler's reach, so that an impatient scheduler's second signal does not cut the save short.
-            if session.step % config.checkpoint_every or not checkpoint.files(checkpoints[-1]):
+            if checkpoint.reached(checkpoints[-1]) != session.step or not checkpoint.files(checkpoints[-1]):
                 save()
     except (Diverged, CheckpointError) as error:
         kept = checkpoint.files(checkpoints[0])
@@ -174,7 +178,24 @@ def _loop(session: Session, folders: Sequence[Path], logs: Sequence[log.Log], ke
     return 0
 
 
-def _evaluate(session: Session, policy: Policy, logs: Sequence[log.Log], shown: log.Lines | log.Bar) -> None:
+def _environments(configs: Sequence[Config]) -> list[environments.Environment]:
+    """Those of the first run, then those of the second, ..."""
+    return [build.environment_of(config) for config in configs for _ in range(config.environments)]
+
+
+def _session(configs: Sequence[Config], made: Sequence[environments.Environment]) -> Session | RolloutSession:
+    """The state machine of the agent, before its first step."""
+    return (RolloutSession if configs[0].agent in ON_POLICY else Session)(configs, made)
+
+
+def _due(every: int, before: int, step: int) -> bool:
+    """Whether a multiple of ``every`` was reached since ``before``: environments that step together pass over it."""
+    return step // every > before // every
+
+
+def _evaluate(
+    session: Session | RolloutSession, policy: Policy, logs: Sequence[log.Log], shown: log.Lines | log.Bar
+) -> None:
     """Evaluate every lane's policy and write it down; the display shows the mean over all episodes."""
     config, step, returns = session.config, session.step, []
     fresh = functools.partial(build.environment_of, config)

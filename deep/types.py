@@ -107,6 +107,13 @@ class Settings(NamedTuple):
     epsilon_start        probability of a random action before the first update (DQN)
     epsilon_final        the same after ``epsilon_updates`` updates and from then on
     epsilon_updates      updates over which it falls, in a straight line
+    trace_decay          lambda of the advantage estimates, in [0, 1] (A2C, PPO)
+    ratio_clip           how far the ratio of probabilities may leave one before the gain is cut (PPO)
+    entropy_bonus        coefficient of the policy's entropy, in units of advantage (REINFORCE, A2C, PPO)
+    exploration_noise    standard deviation of the noise on the actions taken in training (DDPG, TD3)
+    target_noise         standard deviation of the noise on the target actor's actions (TD3)
+    target_noise_clip    its bound
+    actor_period         updates between two steps of the actor and of all targets, up to 2^24 (TD3)
     """
 
     discount: Scalar
@@ -136,6 +143,13 @@ class Settings(NamedTuple):
     epsilon_start: Scalar = 1.0
     epsilon_final: Scalar = 0.05
     epsilon_updates: Scalar = 10_000.0
+    trace_decay: Scalar = 0.95
+    ratio_clip: Scalar = 0.2
+    entropy_bonus: Scalar = 0.0
+    exploration_noise: Scalar = 0.1
+    target_noise: Scalar = 0.2
+    target_noise_clip: Scalar = 0.5
+    actor_period: Scalar = 2.0
 
 
 class Method(NamedTuple):

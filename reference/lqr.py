@@ -191,7 +191,11 @@ def _refined(problem: LQR, costs: _Costs) -> tuple[np.ndarray, np.ndarray]:
                 residual = Q - N @ K - K.T @ N.T + K.T @ R @ K + gamma * F.T @ P @ F - P
                 P = P + linalg.solve_discrete_lyapunov(root * F.T, 0.5 * (residual + residual.T))
             P = 0.5 * (P + P.T)
-            return P, best_gain(P)
+            K = best_gain(P)
+            # Where no gain stabilises, SciPy may return a matrix all the same.
+            if not np.abs(linalg.eigvals(root * (A - B @ K))).max() < 1.0:
+                raise linalg.LinAlgError("the gain does not stabilise")
+            return P, K
     except (linalg.LinAlgError, ValueError) as error:
         raise InvalidLQR(_why_unstable(problem)) from error
 

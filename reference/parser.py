@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from reference import commands, commands_exact, commands_learning, commands_regularized, show
+from reference import commands, commands_exact, commands_learning, commands_regularized, learners, show
 from reference.catalogue import PARAMETERS, divergence_names, solver_names, takers
 
 __all__ = ["EXAMPLES", "parser"]
@@ -42,6 +42,8 @@ examples:
   python -m reference plot cliff:4,12 visits.png --show occupancy
   python -m reference learn q-learning CliffWalking-v1 --discount 0.9 --plot learning.png
   python -m reference learn td chain:5 --replications 100          # beside a bound that was proven
+  python -m reference learn linear-td chain:10 --features 5 --steps 5000    # to the projected fixed point
+  python -m reference learn reinforce garnet:5,3,2,1 --discount 0.7 --steps 300 --baseline optimal
   python -m reference export Taxi-v4 taxi.npz
   python -m reference studio gridworld:4,5                         # sliders, in a browser
 """
@@ -156,28 +158,43 @@ def _add_comparisons(to: Any) -> None:
 
 
 def _add_learning(to: Any) -> None:
-    text = "Learn from samples, and see how far from the exact answer the table is at every step."
+    text = "Learn from samples, and see how far from the exact answer one is at every step."
     learning = _bare(to, "learn", commands_learning.learn, text)
     learning.add_argument(
-        "method", choices=tuple(commands_learning.LEARNERS), metavar="METHOD",
-        help="td, n-step-td, expected-sarsa and n-step-sarsa evaluate --policy; sarsa, q-learning and "
-        "double-q-learning act epsilon-greedily for their own table",
+        "method", choices=tuple(learners.LEARNERS), metavar="METHOD",
+        help="td, n-step-td, expected-sarsa and n-step-sarsa evaluate --policy by tables, linear-td and linear-sarsa "
+        "by --features; sarsa, q-learning and double-q-learning act epsilon-greedily for their own table; reinforce, "
+        "qac and a2c improve a softmax policy",
     )  # fmt: skip
     _process(learning)
-    learning.add_argument("--steps", type=_rows, default=20_000, metavar="T", help="default %(default)s")
+    learning.add_argument(
+        "--steps", type=_rows, metavar="T", help="default 20000; episodes of reinforce, by default 1000"
+    )
     learning.add_argument(
         "--replications", type=_rows, default=10, metavar="R", help="independent runs at once (default %(default)s)"
     )
     learning.add_argument("--seed", type=int, default=0, metavar="N", help="of everything drawn (default %(default)s)")
     learning.add_argument(
         "--step-size", type=float, metavar="A",
-        help="a constant one; default: 1 / (1 + (1 - discount) k) at the k-th visit of an entry",
+        help="a constant one, of the policy where one is improved; default: 1 / (1 + (1 - discount) k) at the k-th "
+        "visit of an entry, k ** (-2/3) with features, (1 - discount) / largest reward for policies",
     )  # fmt: skip
     learning.add_argument(
         "--epsilon", type=float, metavar="E", help="share of random actions of sarsa and the q-learnings (default 0.1)"
     )
     learning.add_argument("--n", type=_rows, metavar="N", help="steps of the n-step methods (default 4)")
-    learning.add_argument("--policy", metavar="P", help=f"what the others evaluate: {_POLICY} (default uniform)")
+    learning.add_argument("--policy", metavar="P", help=f"what is evaluated: {_POLICY} (default uniform)")
+    learning.add_argument(
+        "--features", metavar="F",
+        help="a number of groups of states (default: half as many as states), or a .npy file (S, D)",
+    )  # fmt: skip
+    learning.add_argument(
+        "--baseline", choices=tuple(learners.BASELINES), help="of reinforce (default v); all of them exact"
+    )
+    learning.add_argument(
+        "--horizon", type=_rows, metavar="T",
+        help="steps after which an episode of reinforce is cut (default: what is cut counts for a hundredth)",
+    )  # fmt: skip
     _output(learning)
 
 

@@ -73,3 +73,15 @@ def empirical_mean(sample: np.ndarray, width: float, comparisons: int) -> Bound:
     count, logarithm = len(sample), np.log(4.0 * comparisons / FALSE_ALARM)
     bound = np.sqrt(2.0 * sample.var(ddof=1) * logarithm / count) + 7.0 * width * logarithm / (3.0 * (count - 1))
     return float(bound), f"empirical Bernstein bound, {count} samples, false alarm {FALSE_ALARM:g} in all"
+
+
+def median_of_means(samples: int, deviation: np.ndarray | float, comparisons: int) -> tuple[int, Bound]:
+    """Into how many groups to split, and how far the median of their means is from a mean of known `deviation`.
+
+    Nemirovsky and Yudin (1983). By Chebyshev's inequality a group is off by `sqrt(8 / n)` deviations with probability
+    1/8 at most, and the median only if half of the k groups are: `2^k 8^(-k/2) = 2^(-k/2)`. No bound on the numbers
+    themselves is needed.
+    """
+    groups = int(np.ceil(2.0 * np.log2(comparisons / FALSE_ALARM)))
+    bound = np.asarray(deviation) * np.sqrt(8.0 / (samples // groups))
+    return groups, (bound, f"median of {groups} means of {samples // groups}, false alarm {FALSE_ALARM:g} in all")

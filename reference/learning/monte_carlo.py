@@ -28,12 +28,16 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """`N` episodes of at most `T` steps: all arrays are `(T, N)`; `alive` where the step was really made."""
+    """`N` episodes of at most `T` steps: all arrays are `(T, N)`; `alive` where the step was really made.
+
+    `next_states` are where the steps led; what stands in rows that are not alive says nothing.
+    """
 
     states: Int[np.ndarray, "T N"]
     actions: Int[np.ndarray, "T N"]
     rewards: Float64[np.ndarray, "T N"]
     alive: Bool[np.ndarray, "T N"]
+    next_states: Int[np.ndarray, "T N"]
 
 
 def sample_episodes(
@@ -51,7 +55,7 @@ def sample_episodes(
     rows = np.arange(len(states))
     shape = (horizon, len(states))
     all_states, all_actions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    rewards, alive = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
+    rewards, alive, all_next = np.zeros(shape), np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.int64)
     going = ~task.terminal[states]
     for t in range(horizon):
         if not going.any():
@@ -60,9 +64,9 @@ def sample_episodes(
         all_states[t], all_actions[t], alive[t] = states, chosen, going
         rewards[t] = np.where(going, task.mdp.rewards[states, chosen], 0.0)
         # Terminal states only repeat themselves with reward 0, so those that ended may go on unheard.
-        states = task.step(rng, states, chosen)
+        states = all_next[t] = task.step(rng, states, chosen)
         going = going & ~task.terminal[states]
-    return Episodes(all_states, all_actions, rewards, alive)
+    return Episodes(all_states, all_actions, rewards, alive, all_next)
 
 
 def returns_to_go(task: Task, episodes: Episodes) -> Float64[np.ndarray, "T N"]:

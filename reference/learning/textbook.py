@@ -1,8 +1,9 @@
-r"""Sutton and Barto's random walks and cliff, with what is exactly known about them.
+r"""Sutton and Barto's random walks, cliff and gambler, with what is exactly known about them.
 
 From *Reinforcement Learning: An Introduction*, 2nd edition (2018): the random walk of example 6.2 (true values k/6,
-learning curves of TD(0)) and of example 7.1 (19 states, n-step methods), and the cliff of example 6.6. None has a
-discount. The book's figures are averages over runs; the expectation of the first is `moments.td_error_moments`.
+learning curves of TD(0)) and of example 7.1 (19 states, n-step methods), the cliff of example 6.6, and the gambler of
+example 4.3. None has a discount. The book's figures of the walks and of the cliff are averages over runs; the
+expectation of the first is `moments.td_error_moments`. Baird's counterexample is one of `counterexamples`.
 
 For the cliff, with epsilon = 1/10 and sums of rewards until the goal:
 
@@ -11,6 +12,14 @@ For the cliff, with epsilon = 1/10 and sums of rewards until the goal:
     the best epsilon-soft policy: what Sarsa converges to                       -20.71
 
 The best epsilon-soft path runs one row above the edge (15 steps); the book draws the one along the top (17 steps).
+
+The gambler who has s of N units stakes up to min(s, N - s) on a coin that falls his way with probability p, and stops
+at 0 or N. Where p <= 1/2, staking all that may be staked is optimal (bold play; Dubins and Savage 1965):
+
+    v(s) = p v(2 s)  for  2 s <= N,      v(s) = p + (1 - p) v(2 s - N)  otherwise,                                (1)
+
+so values are rational. Other stakes are as good, and which ones is a question that rounding answers at random: the
+policy of figure 4.3, the smallest best stakes, needs exact arithmetic (`smallest_stakes`).
 """
 
 from collections.abc import Iterable
@@ -27,7 +36,10 @@ from reference.library import cliff
 from reference.mdp import MDP
 from reference.textbook import deterministic
 
-__all__ = ["RandomWalk", "cliff_walking", "episode_returns", "greedy_path", "random_walk", "walk_errors"]
+__all__ = [
+    "Gambler", "RandomWalk", "cliff_walking", "episode_returns", "gambler", "greedy_path", "random_walk",
+    "smallest_stakes", "walk_errors",
+]  # fmt: skip
 
 UNLIMITED = 10**9
 """Steps for a learner that is stopped by the number of episodes."""
@@ -132,3 +144,86 @@ def greedy_path(task: Task, q: Float64[np.ndarray, "S A"], limit: int = 1000) ->
         state = int(transitions[state, q[state].argmax()].argmax())
         path.append(state)
     return path
+
+
+@dataclass(frozen=True, eq=False)
+class Gambler:
+    """Example 4.3: `task` without a discount, which pays 1 for reaching the goal, and `exact` values, 0 at both ends.
+
+    States are units of capital `0 .. N`; action `a` stakes `a` units, at least one where one can play.
+    """
+
+    task: Task
+    exact: tuple[Fraction, ...]
+
+    @property
+    def values(self) -> Float64[np.ndarray, " S"]:
+        """`exact`, correctly rounded."""
+        return np.array([float(value) for value in self.exact])
+
+    @property
+    def bold(self) -> Float64[np.ndarray, "S A"]:
+        """The policy that stakes all that may be staked."""
+        stakes = np.arange(self.task.mdp.n_actions)
+        return (stakes == np.where(self.task.mdp.available, stakes, 0).max(axis=1, keepdims=True)).astype(np.float64)
+
+
+def gambler(heads: float = 0.4, goal: int = 100) -> Gambler:
+    """Example 4.3, in the book with `heads` 0.4 and `goal` 100. Values are exact for the float `heads` (1).
+
+    In the process `1 - heads` is a float, which is a rounding away for some coins; for 0.4 it is not.
+
+    `ValueError` unless `0 < heads <= 1/2`, for a coin that favours him is best played timidly, and `goal >= 2`.
+    """
+    if not 0.0 < heads <= 0.5:
+        raise ValueError(f"heads is {heads!r}: expected 0 < heads <= 1/2, where bold play is optimal.")
+    if goal < 2:
+        raise ValueError(f"goal is {goal!r}: expected at least 2 units, or there is nothing to play for.")
+    capital = np.arange(goal + 1)
+    most = np.minimum(capital, goal - capital)
+    stakes = np.arange(int(most.max()) + 1)
+    available = (stakes <= most[:, None]) & ((stakes > 0) | (most[:, None] == 0))
+    transitions = np.zeros((goal + 1, len(stakes), goal + 1))
+    for state, stake in np.argwhere(available).tolist():
+        transitions[state, stake, state - stake] += 1.0 - heads
+        transitions[state, stake, state + stake] += heads
+    transitions[[0, goal], 0] = np.eye(goal + 1)[[0, goal]]
+    rewards = np.where(available & (capital[:, None] + stakes == goal) & (stakes > 0), heads, 0.0)
+    mdp = MDP(transitions, rewards, 0.0, None, available)
+    return Gambler(Task(mdp, 1.0), _bold_values(Fraction(heads), goal))
+
+
+def smallest_stakes(game: Gambler) -> list[int]:
+    """The smallest best stake for each capital, `0 .. N`: the policy of figure 4.3, ties told exactly."""
+    goal, heads = len(game.exact) - 1, Fraction(float(game.task.mdp.rewards.max()))
+    worth = [*game.exact[:-1], Fraction(1)]
+
+    def value(capital: int, stake: int) -> Fraction:
+        return heads * worth[capital + stake] + (1 - heads) * worth[capital - stake]
+
+    best = [0]
+    for capital in range(1, goal):
+        values = [value(capital, stake) for stake in range(1, min(capital, goal - capital) + 1)]
+        best.append(1 + values.index(max(values)))
+    return [*best, 0]
+
+
+def _bold_values(heads: Fraction, goal: int) -> tuple[Fraction, ...]:
+    """(1): every capital leads to one other, on to an end or into a cycle."""
+    values = {0: Fraction(0), goal: Fraction(1)}
+    for first in range(1, goal):
+        path, capital = [], first
+        while capital not in values and capital not in path:
+            path.append(capital)
+            capital = 2 * capital if 2 * capital <= goal else 2 * capital - goal
+        steps = [(Fraction(0), heads) if 2 * c <= goal else (heads, 1 - heads) for c in path]
+        if capital not in values:
+            total, factor = Fraction(0), Fraction(1)
+            for gain, share in steps[path.index(capital) :]:
+                total, factor = total + factor * gain, factor * share
+            values[capital] = total / (1 - factor)
+        onward = values[capital]
+        for c, (gain, share) in zip(reversed(path), reversed(steps), strict=True):
+            onward = values[c] = gain + share * onward
+    # What is left to win at the goal is nothing.
+    return (*(values[capital] for capital in range(goal)), Fraction(0))

@@ -30,21 +30,30 @@ probability. A row carries the id of the claim that it checks; where the quantit
     NS-01  n-step rows: rewards, successor, termination and discount of every window
     IN-01  the ring of initial states
     RB-06  the probability that a buffer states for what it drew
-    RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages (contract/beyond: `deep` has none)
+    RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages, discounts zero at an end (contract/beyond)
     PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
     DQN-01  deep Q-learning: the target from both networks, the loss's gradient
     DQN-02  one whole update of deep Q-learning on tables, and when the target network moves
     DQN-03  exploration: its schedule, the frequencies of actions, greedy actions
+    GAE-01  generalised advantage estimates, terminations and time limits apart
+    GAE-02  n-step and Monte Carlo returns, terminations and time limits apart
+    OP-01  log-probabilities and entropies of categorical and normal policies
+    OP-02  the losses of policy and value and their derivatives; normalised advantages; the minibatches of an epoch
+    OP-03  one whole update of REINFORCE, A2C and PPO on tables
+    OP-04  the frequencies of actions, over environments and time; greedy actions
+    DPG-01  deterministic policies: the smoothed target of one critic or the smaller of two
+    DPG-02  one whole update of deterministic policies, and when the actor and the targets move
+    DPG-03  deterministic actions, in training and in evaluation
     RN-01  no key is used twice
     RN-02  draws of noise are uncorrelated
     RN-03  the sampler's noise is standard normal
 
 Claims: SAC-01, SAC-05, SAC-06, SAC-07, SAC-13, SAC-14, SAC-15, SAC-16, SAC-18, SAC-23 (targets, policy, temperature,
-Polyak), RL-15 (TD error), RL-18, RL-19 (Q-learning, double estimation), FD-01, FD-05 (generators), GUM-01, GUM-04,
-FD-03 (value regression), OCC-01, OCC-07 (the flow dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded
-priorities), PRI-02 (recursion of the weights), ESS-01 (effective sample fraction), BET-01, BET-03, ESS-02, ESS-03,
-ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and what the
-published recipes are known to do: GUM-03, GUM-05, PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
+Polyak), RL-15 (TD error), RL-18, RL-19 (Q-learning, double estimation), RL-24 (policy gradient), RL-31 (the
+deterministic policy gradient), FD-01, FD-05 (generators), GUM-01, GUM-04, FD-03 (value regression), OCC-01, OCC-07 (the
+flow dual), KL-04, JS-04, JS-10 (relaxed weights), KL-09 (thresholded priorities), PRI-02 (recursion of the weights),
+ESS-01 (effective sample fraction), BET-01, BET-03, ESS-02, ESS-03, ESS-04, ESS-05, ESS-11, ESS-14 (laws of beta); and
+what the published recipes are known to do: GUM-03, GUM-05, PRI-01, PRI-03, PRI-04, JS-05, JS-20, JS-22.
 
 A run of the whole contract on `deep` in which everything passed and nothing was left out issues a certificate, without
 which `python -m deep train` does not start. tests/faults plants faults and checks that the contract sees them.

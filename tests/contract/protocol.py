@@ -120,7 +120,29 @@ Deep Q-learning, with an online network Q and a target network; actions are rows
     exploration(start, final, updates, step) -> scalar                       probability after `step` updates
     deep_q(double, loss) -> DeepQ
 
-What other packages compute and `deep` does not (`contract/beyond`; T steps of one trajectory, values (T + 1,) of its
+On-policy learning. Arrays (T, K) are T steps of K environments; `next_value` is that of the true successor, `ended` is
+1 where the episode ends, by termination (`terminated`) or by a time limit:
+
+    gae(reward (T, K), terminated, ended, value, next_value, discount, decay) -> (T, K)
+    returns(reward, terminated, ended, next_value, discount, n | None) -> (T, K)
+        of n steps, None for all to the end of the episode; the last row bootstraps where its episode goes on
+    categorical(logits (B, A), action (B, A)) -> ((B,), (B,))                log pi of one-hot actions, entropy, in nats
+    normal(mean (B, U), log_std, action) -> ((B,), (B,))                     the same, of a normal law on R^U
+    policy_loss(log_prob (B,), advantage, mass) -> (scalar, (B,))            the loss, its derivative in log pi
+    surrogate(log_prob, old_log_prob, advantage, mass, clip) -> (scalar, (B,))   the same, PPO's
+    regression(value (B,), target, mass) -> (scalar, (B,))                   the same, of half the squared error in V
+    normalised(advantage (B,), mass) -> (B,)                                 mean zero, deviation one
+    minibatches(seed, rows, parts) -> (parts, rows / parts)                  the rows of each minibatch of an epoch
+    on_policy(method) -> OnPolicy                                            method: `a2c`, `reinforce`,
+        `reinforce-baseline`, `ppo` with two epochs of one minibatch
+
+Deterministic policies (DDPG, TD3), of N = 1 or 2 critics, actions in [-1, 1]^U:
+
+    policy_gradient(gain, quadratic (3,), observation (B,), mass (B,)) -> scalar
+        derivative of the actor's loss in the gain of a = gain s, where Q(s, a) = (s^2, s a, a^2) . quadratic
+    deterministic(critics) -> DeterministicAgent
+
+What other packages compute in this form (`contract/beyond`; T steps of one trajectory, values (T + 1,) of its
 states, the last to bootstrap from, discounts (T,) zero where the task ends):
 
     n_step_return(reward (T,), discount (T,), values (T + 1,), n) -> (T,)    the last ones bootstrap from the last value
@@ -212,6 +234,42 @@ class TabularAgent(Protocol):
         """`steps` updates on one batch, each handed the weights that the one before returned."""
 
     def tables(self, state: Any) -> Tables: ...
+
+
+class Rollout(NamedTuple):
+    """T steps of K environments, one-hot observations and actions, and each row's mass in the losses."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    next_observation: np.ndarray
+    terminated: np.ndarray
+    ended: np.ndarray
+    mass: np.ndarray
+
+
+class OnPolicy(Protocol):
+    """An on-policy agent on tables, which descends with one plain rate for both."""
+
+    def update(
+        self,
+        logits: np.ndarray,
+        value: np.ndarray,
+        rollout: Rollout,
+        rate: float,
+        *,
+        discount: float,
+        decay: float,
+        clip: float,
+        bonus: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The tables (S, A) and (S,) after one update; decay: lambda; bonus: the entropy's coefficient."""
+
+    def actions(self, logits: np.ndarray, observations: np.ndarray, times: int, seed: int) -> np.ndarray:
+        """The numbers (times, K) of the actions drawn at one observation (K, S) for each of K environments."""
+
+    def greedy(self, logits: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """The numbers (B,) of the actions in evaluation."""
 
 
 Layer = tuple[np.ndarray, np.ndarray]
@@ -377,6 +435,49 @@ class DeepQ(Protocol):
         """Numbers of the actions (E,) taken at one-hot states (E, S), exploring with this probability; greedy ones."""
 
 
+class DeterministicLayers(NamedTuple):
+    """Parameters of a deterministic agent, as in `Layers`: N critics and targets; actors, under a tanh."""
+
+    critic: list[list[Layer]]
+    target_critic: list[list[Layer]]
+    actor: list[Layer]
+    target_actor: list[Layer]
+
+
+class DeterministicSettings(NamedTuple):
+    """Polyak step, updates between two steps of the actor and of all targets, deviation and bound of target noise."""
+
+    tau: float
+    period: int
+    noise: float
+    clip: float
+
+
+class DeterministicAgent(Protocol):
+    """A deterministic agent on small networks with plain gradient steps; sizes as in `ContinuousAgent`."""
+
+    def initial(self, seed: int) -> Any:
+        """A fresh agent."""
+
+    def state(self, layers: DeterministicLayers, rates: tuple[float, float], seed: int) -> Any:
+        """These networks with step sizes for critics and actor; no update has been made yet."""
+
+    def layers(self, state: Any) -> DeterministicLayers: ...
+
+    def noise(self, state: Any, rows: int) -> np.ndarray:
+        """The standard-normal noise (B, U) of the next update's target actions."""
+
+    def target(self, state: Any, batch: Batch, discount: np.ndarray, chosen: DeterministicSettings) -> Any:
+        """What the next update's critics regress on (B,); `discount` (B,) is that of each row."""
+
+    def update(self, state: Any, batch: Batch, discount: np.ndarray, chosen: DeterministicSettings) -> Any: ...
+
+    def actions(
+        self, state: Any, observations: np.ndarray, std: float, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(actions (E, U) taken in training, their standard-normal noise (E, U), actions (E, U) in evaluation)."""
+
+
 class Draw(NamedTuple):
     """One call of a random function: its name, the key's raw data, and what it returned."""
 
@@ -446,6 +547,18 @@ class Implementation:
     q_gradient: Callable[..., Any] | None = None
     exploration: Callable[..., Any] | None = None
     deep_q: Callable[..., DeepQ] | None = None
+    gae: Callable[..., Any] | None = None
+    returns: Callable[..., Any] | None = None
+    categorical: Callable[..., Any] | None = None
+    normal: Callable[..., Any] | None = None
+    policy_loss: Callable[..., Any] | None = None
+    surrogate: Callable[..., Any] | None = None
+    regression: Callable[..., Any] | None = None
+    normalised: Callable[..., Any] | None = None
+    minibatches: Callable[..., Any] | None = None
+    on_policy: Callable[..., OnPolicy] | None = None
+    policy_gradient: Callable[..., Any] | None = None
+    deterministic: Callable[..., DeterministicAgent] | None = None
     n_step_return: Callable[..., Any] | None = None
     lambda_return: Callable[..., Any] | None = None
     advantage: Callable[..., Any] | None = None

@@ -206,25 +206,25 @@ def update(
 # -- the continuous update: small ReLU networks, differentiated by hand ----------------------------------------------
 
 
-def _lift_layer(layer: Layer) -> tuple[Rounded, Rounded]:
+def lift_layer(layer: Layer) -> tuple[Rounded, Rounded]:
     return exact(layer[0]), exact(layer[1])
 
 
 def lift_layers(layers: Layers) -> Layers:
     """The same layers with error bounds (none yet)."""
     return Layers(
-        [[_lift_layer(layer) for layer in twin] for twin in layers.critic],
-        [[_lift_layer(layer) for layer in twin] for twin in layers.target],
-        [_lift_layer(layer) for layer in layers.actor],
-        _lift_layer(layers.mean),
-        _lift_layer(layers.log_std),
-        [_lift_layer(layer) for layer in layers.value],
+        [[lift_layer(layer) for layer in twin] for twin in layers.critic],
+        [[lift_layer(layer) for layer in twin] for twin in layers.target],
+        [lift_layer(layer) for layer in layers.actor],
+        lift_layer(layers.mean),
+        lift_layer(layers.log_std),
+        [lift_layer(layer) for layer in layers.value],
         exact(layers.log_alpha),
         layers.log_std_range,
     )
 
 
-def _forward(layers: list, x: Rounded, *, linear_output: bool = True) -> tuple[Rounded, list[tuple[Rounded, Rounded]]]:
+def forward(layers: list, x: Rounded, *, linear_output: bool = True) -> tuple[Rounded, list[tuple[Rounded, Rounded]]]:
     """ReLU layers, and (input, derivative of the activation) of each for the way back."""
     tape = []
     for k, (kernel, bias) in enumerate(layers):
@@ -235,7 +235,7 @@ def _forward(layers: list, x: Rounded, *, linear_output: bool = True) -> tuple[R
     return x, tape
 
 
-def _backward(layers: list, tape: list, slope: Rounded) -> tuple[list, Rounded]:
+def backward(layers: list, tape: list, slope: Rounded) -> tuple[list, Rounded]:
     """Gradients of the layers and of the input, from the derivative `slope` of the loss in the output."""
     gradients = []
     for (kernel, _), (x, active) in zip(reversed(layers), reversed(tape), strict=True):
@@ -245,7 +245,7 @@ def _backward(layers: list, tape: list, slope: Rounded) -> tuple[list, Rounded]:
     return gradients[::-1], slope
 
 
-def _descend(layers: list, gradients: list, rate: float) -> list:
+def descend(layers: list, gradients: list, rate: float) -> list:
     return [(w - rate * dw, b - rate * db) for (w, b), (dw, db) in zip(layers, gradients, strict=True)]
 
 
@@ -274,7 +274,7 @@ def log_tanh_slope(u: Rounded) -> Rounded:
 
 
 def policy(layers: Layers, observation: Rounded, noise: np.ndarray) -> Policy:
-    hidden, tape = _forward(layers.actor, observation, linear_output=False)
+    hidden, tape = forward(layers.actor, observation, linear_output=False)
     mean = hidden @ layers.mean[0] + layers.mean[1]
     raw = hidden @ layers.log_std[0] + layers.log_std[1]
     low, high = layers.log_std_range
@@ -291,7 +291,7 @@ def critic_target(layers: Layers, batch: Batch, reward: Rounded, gamma: Any, noi
     """y of every row, given the noise of the actions at its successor."""
     following = exact(batch.next_observation)
     ahead = policy(layers, following, noise)
-    beyond = [_forward(twin, re.concatenate([following, ahead.action]))[0][:, 0] for twin in layers.target]
+    beyond = [forward(twin, re.concatenate([following, ahead.action]))[0][:, 0] for twin in layers.target]
     soft = re.minimum(*beyond) - re.exp(layers.log_alpha) * ahead.log_prob
     return reward + gamma * (exact(1.0 - batch.terminated) * soft)
 
@@ -299,7 +299,7 @@ def critic_target(layers: Layers, batch: Batch, reward: Rounded, gamma: Any, noi
 def error_size(layers: Layers, batch: Batch, reward: Rounded, gamma: Any, noise: np.ndarray) -> Rounded:
     """max_i |Q_i - y| of every row."""
     y, joint = critic_target(layers, batch, reward, gamma, noise), exact(np.hstack([batch.observation, batch.action]))
-    errors = [_forward(twin, joint)[0][:, 0] - y for twin in layers.critic]
+    errors = [forward(twin, joint)[0][:, 0] - y for twin in layers.critic]
     return re.maximum(*(re.maximum(error, -error) for error in errors))
 
 
@@ -331,34 +331,34 @@ def continuous_update(
     y = critic_target(layers, batch, reward, gamma, target_noise)
     critic = []
     for twin in layers.critic:
-        q, tape = _forward(twin, joint)
+        q, tape = forward(twin, joint)
         factor = weights if loss_weights is None else loss_weights
         slope = (mass * factor * (q[:, 0] - y)).reshape(-1, 1)
-        gradients = _backward(twin, tape, slope)[0]
+        gradients = backward(twin, tape, slope)[0]
         if penalty is not None:
             gradients = [(dw + g, db) for (dw, db), g in zip(gradients, penalty(twin, tape, mass), strict=True)]
-        critic.append(_descend(twin, gradients, rates.critic))
+        critic.append(descend(twin, gradients, rates.critic))
     # 2 value, 3 weights
     value, new_weights = layers.value, weights
     if divergence is not None:
-        q = re.minimum(*(_forward(twin, joint)[0][:, 0] for twin in layers.target))
-        v, tape = _forward(value, observation)
+        q = re.minimum(*(forward(twin, joint)[0][:, 0] for twin in layers.target))
+        v, tape = forward(value, observation)
         z = (q - v[:, 0]) / settings.beta
         slope = (mass * (1.0 - capped_ratio(divergence, z, settings.value_cap))).reshape(-1, 1)
-        value = _descend(value, _backward(value, tape, slope)[0], rates.value)
-        now, then = (_forward(value, x)[0][:, 0] for x in (observation, following))
+        value = descend(value, backward(value, tape, slope)[0], rates.value)
+        now, then = (forward(value, x)[0][:, 0] for x in (observation, following))
         delta = reward + gamma * (going * then) - now
         ratio, _ = relaxed_ratio(divergence, delta / settings.beta, batch.mass.astype(np.float64))
         new_weights = (1.0 - settings.weight_rate) * weights + settings.weight_rate * ratio
     # 4 actor
     here = policy(layers, observation, actor_noise)
-    twins = [_forward(twin, re.concatenate([observation, here.action])) for twin in critic]
+    twins = [forward(twin, re.concatenate([observation, here.action])) for twin in critic]
     first, second = (q[:, 0] for q, _ in twins)
     takes_first = re.positive(second - first)
     pull = [mass * takes_first, mass * (1.0 - takes_first)]
     dq_da = None
     for twin, (_, tape), share in zip(critic, twins, pull, strict=True):
-        _, slope = _backward(twin, tape, share.reshape(-1, 1))
+        _, slope = backward(twin, tape, share.reshape(-1, 1))
         through = slope[:, observation.shape[1] :]
         dq_da = through if dq_da is None else dq_da + through
     scale = (alpha * mass).reshape(-1, 1)
@@ -372,8 +372,8 @@ def continuous_update(
     d_mean = d_u + through_z
     d_log_std = (d_u * (here.std * here.noise) + scale * (here.normal * here.normal) - scale) * here.inside
     d_hidden = d_mean @ layers.mean[0].T + d_log_std @ layers.log_std[0].T
-    actor = _descend(layers.actor, _backward(layers.actor, here.tape, d_hidden)[0], rates.actor)
-    mean, log_std = _descend(
+    actor = descend(layers.actor, backward(layers.actor, here.tape, d_hidden)[0], rates.actor)
+    mean, log_std = descend(
         [layers.mean, layers.log_std],
         [(here.hidden.T @ d_mean, d_mean.sum(axis=0)), (here.hidden.T @ d_log_std, d_log_std.sum(axis=0))],
         rates.actor,

@@ -179,13 +179,12 @@ def test_schedule(start, final, updates, step, offered, row):
 
 
 @pytest.mark.parametrize("epsilon", [0.25, 1.0])
-def test_exploration(epsilon, offered, row):
+def test_exploration(epsilon, offered, row, stream):
     """P(a) = (1 - epsilon) 1[a greedy] + epsilon / A, for the online network and not the target."""
     agent = offered("deep_q")(False, "squared")
     table = np.tile(np.arange(ACTIONS) / 8, (STATES, 1)).astype(DTYPE)
-    taken, _ = agent.actions(
-        agent.state(table, -table, 0.0), np.eye(STATES, dtype=DTYPE)[np.zeros(DRAWS, int)], epsilon, 7
-    )
+    observations = np.eye(STATES, dtype=DTYPE)[np.zeros(DRAWS, int)]
+    taken, _ = agent.actions(agent.state(table, -table, 0.0), observations, epsilon, 7 + stream)
     for action in range(ACTIONS):
         probability = (1.0 - epsilon) * (action == ACTIONS - 1) + epsilon / ACTIONS
         low, high, reason = tolerances.binomial_counts(DRAWS, probability, ACTIONS)

@@ -50,9 +50,9 @@ def expected(layers: list, observation, action, target, weight, mass, coefficien
     total, gradients = None, []
     for twin in layers:
         twin = [(exact(kernel), exact(bias)) for kernel, bias in twin]
-        q, tape = shadow._forward(twin, joint)
+        q, tape = shadow.forward(twin, joint)
         error = (exact(mass) * exact(weight) * (q[:, 0] - exact(target))).reshape(-1, 1)
-        critic, _ = shadow._backward(twin, tape, error)
+        critic, _ = shadow.backward(twin, tape, error)
         value, steep = penalty_by_hand(twin, tape, exact(mass))
         total = value if total is None else total + value
         gradients.append([(dw + coefficient * g, db) for (dw, db), g in zip(critic, steep, strict=True)])

@@ -31,7 +31,7 @@ BAD = {
     "no JSON": ('{"beta": 1,', r"not JSON: .* at line 1, column \d+"),
     "no object": ("[1]", r"expected an object of settings, like .*, saw a list"),
     "unknown": ('{"learning-rat": 1}', "unknown setting 'learning-rat'; did you mean 'learning_rate'"),
-    "nothing like it": ('{"qqqqq": 1}', "unknown setting 'qqqqq'; the settings are environment, preset"),
+    "nothing like it": ('{"qqqqq": 1}', "unknown setting 'qqqqq'; the settings are environment, agent, preset"),
     "twice": ('{"beta": 1, "beta": 2}', "'beta' is there twice"),
     "text for a number": ('{"beta": "1"}', 'beta: expected a number, saw "1"'),
     "fraction for a count": ('{"steps": 1.5}', "steps: expected a whole number, saw 1.5"),

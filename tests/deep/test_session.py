@@ -63,7 +63,7 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
     """The stored actions, put into a simulator of our own, give the stored rows, episode after episode."""
     config = tiny()
     run = begin(config)
-    lengths = [ended.length for _ in range(300) for ended in run.advance() if ended is not None]
+    lengths = [ended.length for _ in range(300) for episodes in run.advance() for ended in episodes]
     assert len(lengths) > 1
     stored = lane(run.replay, 0)
     simulator, at, ends = environments.make(config.environment), 0, []

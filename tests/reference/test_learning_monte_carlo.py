@@ -151,7 +151,8 @@ def test_first_and_every_visit_sampled(row):
 def test_visits_by_hand(row):
     """One episode s, t, s with rewards 1, 2, 4: first visits (3, 4) from s and t, every visit the mean of 3 and 4."""
     task = Task(MDP(np.full((2, 1, 2), 0.5), [[1.0], [2.0]], 0.5))
-    episode = Episodes(*(np.array(x)[:, None] for x in ([0, 1, 0], [0, 0, 0], [1.0, 2.0, 4.0], [True] * 3)))
+    columns = [0, 1, 0], [0, 0, 0], [1.0, 2.0, 4.0], [True] * 3, [1, 0, 1]
+    episode = Episodes(*(np.array(x)[:, None] for x in columns))
     returns = returns_to_go(task, episode)[:, 0].tolist()
     row.exact("RL-01", "returns to go", returns == [3.0, 4.0, 4.0], f"expected [3, 4, 4], saw {returns}")
     for first, sums, counts in ((True, [3.0, 4.0], [1, 1]), (False, [7.0, 4.0], [2, 1])):

@@ -312,6 +312,10 @@ def test_what_is_no_problem_is_refused(changes, message):
 def test_what_has_no_solution_is_refused():
     with pytest.raises(InvalidLQR, match=r"not stabilisable: .* eigenvalue 1\.138.* control does not reach"):
         solve_lqr(LQR(**(GOOD | {"dynamics": [[1.2]], "control": [[0.0]]})))
+    # Here SciPy returns a matrix.
+    idle = {"dynamics": [[0.5, -1.0], [-1.0, 0.0]], "control": np.zeros((2, 1)), "state_cost": np.eye(2)}
+    with pytest.raises(InvalidLQR, match=r"not stabilisable: .* eigenvalue 1\.215.* control does not reach"):
+        solve_lqr(LQR(**(GOOD | idle)))
     undecided = LQR(**(GOOD | {"dynamics": [[1.0 / math.sqrt(0.9)]], "state_cost": [[0.0]]}))
     with pytest.raises(InvalidLQR, match=r"on or near the unit circle costs nothing"):
         solve_lqr(undecided)

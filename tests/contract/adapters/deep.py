@@ -15,7 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from contract.adapters import deep_beta, deep_divergences, deep_dqn, deep_losses, deep_replay, deep_update
+from contract.adapters import (
+    deep_beta,
+    deep_deterministic,
+    deep_divergences,
+    deep_dqn,
+    deep_losses,
+    deep_on_policy,
+    deep_replay,
+    deep_update,
+)
 from contract.protocol import (
     FAR_CAP,
     FERMI_DIRAC_CAP,
@@ -240,11 +249,11 @@ class TabularDeep:
         return Tables(*(np.asarray(p["params"]["table"]) for p in names), np.asarray(params.log_alpha))
 
 
-def _pair(leaf: dict) -> tuple[np.ndarray, np.ndarray]:
+def pair(leaf: dict) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(leaf["kernel"]), np.asarray(leaf["bias"])
 
 
-def _dense(layer) -> dict:
+def dense(layer) -> dict:
     return {"kernel": jnp.asarray(layer[0]), "bias": jnp.asarray(layer[1])}
 
 
@@ -274,13 +283,13 @@ class ContinuousDeep:
         return interaction.Plan(sampling.weighted, rows, n_step=n_step, candidates=candidates)
 
     def state(self, layers: Layers, rates: Rates, seed: int) -> types.AgentState:
-        def stack(dense):
-            return {f"Dense_{k}": _dense(layer) for k, layer in enumerate(dense)}
+        def stack(net):
+            return {f"Dense_{k}": dense(layer) for k, layer in enumerate(net)}
 
-        def twins(pair):
-            return {"params": {"first": stack(pair[0]), "second": stack(pair[1])}}
+        def twins(nets):
+            return {"params": {"first": stack(nets[0]), "second": stack(nets[1])}}
 
-        actor = stack(layers.actor) | {"mean": _dense(layers.mean), "log_std": _dense(layers.log_std)}
+        actor = stack(layers.actor) | {"mean": dense(layers.mean), "log_std": dense(layers.log_std)}
         params = types.Params(
             twins(layers.critic),
             twins(layers.target),
@@ -364,7 +373,7 @@ class ContinuousDeep:
 
     def layers(self, state: types.AgentState) -> Layers:
         def stack(tree):
-            return [_pair(tree[f"Dense_{k}"]) for k in range(sum(name.startswith("Dense_") for name in tree))]
+            return [pair(tree[f"Dense_{k}"]) for k in range(sum(name.startswith("Dense_") for name in tree))]
 
         params = state.params
         actor = params.actor["params"]
@@ -372,8 +381,8 @@ class ContinuousDeep:
             [stack(params.critic["params"][twin]) for twin in ("first", "second")],
             [stack(params.target_critic["params"][twin]) for twin in ("first", "second")],
             stack(actor),
-            _pair(actor["mean"]),
-            _pair(actor["log_std"]),
+            pair(actor["mean"]),
+            pair(actor["log_std"]),
             stack(params.value["params"]["value"]),
             np.asarray(params.log_alpha),
             self.log_std_range,
@@ -551,4 +560,16 @@ implementation = Implementation(
     q_gradient=deep_dqn.q_gradient,
     exploration=deep_dqn.exploration,
     deep_q=deep_dqn.deep_q,
+    gae=deep_on_policy.gae,
+    returns=deep_on_policy.returns,
+    categorical=deep_on_policy.categorical,
+    normal=deep_on_policy.normal,
+    policy_loss=deep_on_policy.policy_loss,
+    surrogate=deep_on_policy.surrogate,
+    regression=deep_on_policy.regression,
+    normalised=deep_on_policy.normalised,
+    minibatches=deep_on_policy.minibatches,
+    on_policy=deep_on_policy.on_policy,
+    policy_gradient=deep_deterministic.policy_gradient,
+    deterministic=deep_deterministic.deterministic_agent,
 )

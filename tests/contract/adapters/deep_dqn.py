@@ -16,7 +16,7 @@ from deep import dqn, losses, networks, types
 LOSSES = {"squared": losses.squared_error, "huber": losses.huber_error}
 
 
-def _settings(**chosen) -> types.Settings:
+def settings_of(**chosen) -> types.Settings:
     """Settings of which a function reads only those that are given."""
     unread = {name: 0.0 for name in types.Settings._fields if name not in types.Settings._field_defaults}
     return types.Settings(**(unread | chosen))
@@ -75,7 +75,7 @@ def _gradient(loss: str):
         """What the optimiser of an update is handed when every row ends its episode with the target for a reward."""
         rows, ends = jnp.eye(len(target), dtype=target.dtype), jnp.ones_like(target)
         batch = types.Batch(rows, action, target, rows, ends, jnp.zeros_like(target), weight, weight, mass)
-        state, _, _ = dqn.update(learner, _settings(tau=0.0, huber_width=width), _state(q, q), batch)
+        state, _, _ = dqn.update(learner, settings_of(tau=0.0, huber_width=width), _state(q, q), batch)
         return state.optimizer[1]["params"]["table"]
 
     return adapter.compiled(gradient)
@@ -89,7 +89,7 @@ def q_gradient(loss, q, action, target, weight, mass, width):
 def _epsilon():
     return adapter.compiled(
         lambda start, final, updates, step: dqn.epsilon(
-            _settings(epsilon_start=start, epsilon_final=final, epsilon_updates=updates), step
+            settings_of(epsilon_start=start, epsilon_final=final, epsilon_updates=updates), step
         )
     )
 
@@ -110,7 +110,7 @@ class DeepQ:
         return _state(table, target, rate)
 
     def update(self, state: dqn.State, batch: Batch, discount, tau: float, period: int, width: float) -> dqn.State:
-        settings = _settings(tau=tau, target_period=period, huber_width=width)
+        settings = settings_of(tau=tau, target_period=period, huber_width=width)
         settings = types.Settings(*(jnp.asarray(value, float) for value in settings))
         return self._update(settings, state, _rows(batch, discount))
 
@@ -126,7 +126,7 @@ class DeepQ:
         return np.asarray(taken), np.asarray(greedy)
 
     def _actions(self, state, observations, epsilon, keys):
-        method, settings = self.learner.method, _settings(epsilon_start=epsilon, epsilon_final=epsilon)
+        method, settings = self.learner.method, settings_of(epsilon_start=epsilon, epsilon_final=epsilon)
         policy = getattr(state.params, method.policy)
         taken = jax.vmap(lambda at, key: method.act(self.learner, settings, state, at, key))(observations, keys)
         greedy = jax.vmap(lambda at: method.act_greedy(self.learner, policy, at))(observations)

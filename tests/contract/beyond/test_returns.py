@@ -1,7 +1,7 @@
 """Returns of one trajectory, each written out as the sum that defines it: n steps, lambda, advantages.
 
-`deep` forms its n-step rows in the replay and has no other returns, so these rows are no part of its contract; they are
-for packages of operators and of rollout buffers. Discounts are one number, and zero where the task ends.
+`deep` tells apart how an episode ends, and its own returns are in test_advantages.py; these rows are no part of its
+contract but for packages of operators, where discounts are one number, and zero where the task ends.
 """
 
 import numpy as np

@@ -1,0 +1,138 @@
+"""Faults of deterministic policies (DDPG, TD3); see `faults.catalogue`."""
+
+from __future__ import annotations
+
+from faults.catalogue import Fault
+
+FILE, TESTS = "deterministic.py", "test_deterministic.py"
+
+FAULTS = (
+    Fault(
+        "DPG-01",
+        "the larger of two critics in the target",
+        FILE,
+        "jnp.min(q, axis=0)",
+        "jnp.max(q, axis=0)",
+        f"{TESTS}::test_target[twins]",
+        "smoothed target",
+    ),
+    Fault(
+        "DPG-01b",
+        "target noise not cut at its bound",
+        FILE,
+        "action + jnp.clip(std * noise, -bound, bound)",
+        "action + std * noise",
+        f"{TESTS}::test_target[one critic]",
+        "smoothed target",
+    ),
+    Fault(
+        "DPG-01c",
+        "target action outside the box",
+        FILE,
+        "return jnp.clip(action + jnp.clip(std * noise, -bound, bound), -1.0, 1.0)",
+        "return action + jnp.clip(std * noise, -bound, bound)",
+        f"{TESTS}::test_target[one critic]",
+        "smoothed target",
+    ),
+    Fault(
+        "DPG-01d",
+        "the online actor's action in the target",
+        FILE,
+        "learner.actor.apply(state.params.target_actor, batch.next_observation)",
+        "learner.actor.apply(state.params.actor, batch.next_observation)",
+        f"{TESTS}::test_target[one critic]",
+        "smoothed target",
+    ),
+    Fault(
+        "DPG-02",
+        "the actor ascends the smaller of two critics",
+        FILE,
+        "-jnp.sum(batch.mass * q[0])",
+        "-jnp.sum(batch.mass * jnp.min(q, axis=0))",
+        f"{TESTS}::test_whole_update[1-twins]",
+        "actor after the deterministic update",
+    ),
+    Fault(
+        "DPG-02b",
+        "the actor ascends the critic before its step",
+        FILE,
+        "actor_loss(learner, actor, critic, batch)",
+        "actor_loss(learner, actor, state.params.critic, batch)",
+        f"{TESTS}::test_whole_update[1-one critic]",
+        "actor after the deterministic update",
+    ),
+    Fault(
+        "DPG-02c",
+        "target critics moved in every update although the actor waits",
+        FILE,
+        "params._replace(critic=critic), optimizers.actor",
+        "params._replace(critic=critic, target_critic=agent.polyak(critic, params.target_critic, settings.tau)), "
+        "optimizers.actor",
+        f"{TESTS}::test_period",
+        "when the target critic moves",
+    ),
+    Fault(
+        "DPG-02d",
+        "the target actor follows the actor before its step",
+        FILE,
+        "agent.polyak(actor, params.target_actor, settings.tau)",
+        "agent.polyak(params.actor, params.target_actor, settings.tau)",
+        f"{TESTS}::test_whole_update[1-one critic]",
+        "target actor after the deterministic update",
+    ),
+    Fault(
+        "DPG-02e",
+        "the actor and the targets move at the first update of a period",
+        FILE,
+        "due = step %",
+        "due = state.step %",
+        f"{TESTS}::test_period",
+        "when the target critic moves",
+    ),
+    Fault(
+        "DPG-02f",
+        "every target drawn with the same noise",
+        FILE,
+        "OptimizerStates(critic_optimizer, actor_optimizer), key, step)",
+        "OptimizerStates(critic_optimizer, actor_optimizer), state.key, step)",
+        f"{TESTS}::test_whole_update[1-one critic]",
+        "noise of successive targets differs",
+    ),
+    Fault(
+        "PG21",
+        "the critic's slope taken at the stored action",
+        FILE,
+        "    q = learner.critic.apply(critic, batch.observation, learner.actor.apply(actor, batch.observation))\n",
+        "    mu = learner.actor.apply(actor, batch.observation)\n"
+        "    q = learner.critic.apply(critic, batch.observation, batch.action + mu - jax.lax.stop_gradient(mu))\n",
+        f"{TESTS}::test_whole_update[1-one critic]",
+        "actor after the deterministic update",
+    ),
+    Fault(
+        "RL-31",
+        "the actor descends its critic",
+        FILE,
+        "return -jnp.sum(batch.mass * q[0])",
+        "return jnp.sum(batch.mass * q[0])",
+        f"{TESTS}::test_policy_gradient_on_lqr",
+        "deterministic policy gradient on LQR",
+    ),
+    Fault(
+        "DPG-03",
+        "exploring actions outside the box",
+        FILE,
+        "return jnp.clip(action + noise, -1.0, 1.0)",
+        "return action + noise",
+        f"{TESTS}::test_exploration",
+        "deterministic action in training",
+    ),
+    Fault(
+        "DPG-03b",
+        "every state explored with the same noise",
+        FILE,
+        "jax.random.normal(key, action.shape, action.dtype)\n    return jnp.clip(action + noise",
+        "jax.random.normal(state.key, action.shape, action.dtype)\n    return jnp.clip(action + noise",
+        f"{TESTS}::test_exploration",
+        "deterministic action in training",
+    ),
+)
