@@ -15,4 +15,6 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    return f"faults: deep's sources at {pathlib.Path(importlib.util.find_spec('deep').origin).parent}"
+    found = importlib.util.find_spec("deep")
+    where = pathlib.Path(found.origin).parent if found and found.origin else "nowhere"
+    return f"faults: deep's sources at {where}"
