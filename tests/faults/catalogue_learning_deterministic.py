@@ -9,6 +9,24 @@ OPERAND = "params._replace(critic=critic), optimizers.actor"
 
 FAULTS = (
     Fault(
+        "BT28",
+        "target noise of deviation one, whatever the setting",
+        "deterministic.py",
+        "jnp.clip(std * noise, -bound, bound)",
+        "jnp.clip(noise, -bound, bound)",
+        f"{DETERMINISTIC}::test_target[one critic]",
+        "smoothed target",
+    ),
+    Fault(
+        "BT28b",
+        "target noise cut before it is scaled",
+        "deterministic.py",
+        "jnp.clip(std * noise, -bound, bound)",
+        "std * jnp.clip(noise, -bound, bound)",
+        f"{DETERMINISTIC}::test_target[one critic]",
+        "smoothed target",
+    ),
+    Fault(
         "TN12b",
         "the target of a delayed actor moved in every update",
         "deterministic.py",
