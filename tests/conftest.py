@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -75,13 +76,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if not shared or importlib.util.find_spec("jax") is None:
         return
     import jax
+    from jax.experimental.compilation_cache import compilation_cache
 
     config.stash[_PRIVATE] = private = Path(tempfile.mkdtemp(prefix="compiled-"))
     Path(shared).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(shared, private, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
+    with contextlib.suppress(shutil.Error):  # another process may tidy up meanwhile: what was copied will do
+        shutil.copytree(shared, private, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
     jax.config.update("jax_compilation_cache_dir", str(private))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.reset_cache()  # one that an earlier session in this process opened is gone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

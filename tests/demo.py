@@ -11,8 +11,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = "InvertedPendulum-v5"
@@ -39,13 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the training run (default 0)")
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    for precision in ("float64", "float32"):
-        tell(f"The contract in {precision}: the jitted agent against the exact solutions")
-        # Fixed seeds: a first look at the toolkit is the same everywhere; the matrix draws new examples every time.
-        quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0")
-        status = call("pytest", *quiet, "tests/contract", precision=precision)
-        if status:
-            return status
+    status = contracts()
+    if status:
+        return status
     tell("The certificate under which training may run")
     status = call("deep", "certificate")
     if status or options.until == "certify":
@@ -69,19 +67,46 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def contracts() -> int:
+    """The contract in both precisions, beside each other: one is shown as it runs, the other when it has ended."""
+    # Fixed seeds: a first look at the toolkit is the same everywhere; the matrix draws new examples every time.
+    arguments = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "tests/contract")
+    tell("The contract: the jitted agent against the exact solutions, in float64 and float32 at once")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        other = start("pytest", *arguments, precision="float64", output=said)
+        try:
+            first = call("pytest", *arguments, precision="float32")
+            second = other.wait()
+        finally:
+            other.kill()  # nothing where it has ended
+        said.seek(0)
+        print(f"\n$ {spelled('pytest', *arguments, precision='float64')}\n{said.read()}", flush=True)
+    return first or second
+
+
 def tell(title: str) -> None:
     """A heading."""
     print(f"\n=== {title}", flush=True)
 
 
-def call(module: str, *arguments: str, precision: str = "float32") -> int:
-    """Run `python -m module arguments` in `precision` and show its output as it comes."""
-    x64 = "1" if precision == "float64" else "0"
-    print(f"$ JAX_ENABLE_X64={x64} python -m {module} {' '.join(arguments)}", flush=True)
+def spelled(module: str, *arguments: str, precision: str) -> str:
+    """The command as a user types it."""
+    return f"JAX_ENABLE_X64={int(precision == 'float64')} python -m {module} {' '.join(arguments)}"
+
+
+def start(module: str, *arguments: str, precision: str, output: IO[str] | None = None) -> subprocess.Popen[bytes]:
+    """`python -m module arguments` in `precision`, with its output where it is wanted; None is the terminal."""
     # The safe path keeps the installed packages in front of the folders of the same name in the checkout.
-    environment = {**os.environ, "JAX_ENABLE_X64": x64, "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    environment = {**os.environ, "JAX_ENABLE_X64": str(int(precision == "float64")), "PYTHONSAFEPATH": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, stdout=output, stderr=output
+    )
+
+
+def call(module: str, *arguments: str, precision: str = "float32") -> int:
+    """The same, shown as it runs; its exit status."""
+    print(f"$ {spelled(module, *arguments, precision=precision)}", flush=True)
+    return start(module, *arguments, precision=precision).wait()
 
 
 def free_folder(wanted: Path) -> Path:

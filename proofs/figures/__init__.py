@@ -8,6 +8,8 @@ finds one, `svg(id)` draws it for a page and `save(id, path)` into a file. Which
     dynamics   ESS-03, PRI-01, SAC-17              recursions that run away beside those that settle
     problems   OCC-09, BET-03                      whole problems against their temperature
     gradients  RL-27                               the variance of a policy gradient against its baseline
+    course     RL-01, RL-09, RL-10, RL-12, RL-21,  what the course notes print, beside what holds
+               RL-25
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def drawn(identifier: str, caption: str) -> Callable[[Callable[[Any], None]], Ca
 @functools.cache
 def figures() -> dict[str, Figure]:
     """Every figure, by the id of its claim."""
-    from proofs.figures import dynamics, gradients, losses, problems, weights  # noqa: F401  (importing enters them)
+    from proofs.figures import course, dynamics, gradients, losses, problems, weights  # noqa: F401  (importing enters them)
 
     return FIGURES
 

@@ -6,10 +6,9 @@ method. `tox run -e py312-browser`; ROER_CHROMIUM names a Chromium, ROER_SCREENS
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,23 +17,15 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import chromium
 import numpy as np
 import pytest
 from scipy import optimize, special
 
 from reference.library import garnet, gridworld
 
-CHROMIUM = os.environ.get("ROER_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="needs the group `browser`"),
-    pytest.mark.skipif(CHROMIUM is None, reason="not run: this machine has no Chromium (ROER_CHROMIUM names one)"),
-]
+pytestmark = chromium.needed
 
-# Chromium's own errands (updates, sync) are not requests of the page; no name resolves, so that nothing gets out.
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]  # fmt: skip
 LOCAL = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
 PATIENCE = 240.0  # seconds for a page on a slow machine
 NAME = "garnet:12,3,3,0"  # no ties, hence one optimal policy
@@ -141,7 +132,7 @@ def page(address):
             route.abort()
 
     with importlib.import_module("playwright.sync_api").sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = running.chromium.launch(executable_path=chromium.PATH, args=chromium.QUIET)
         page = browser.new_page(viewport={"width": WIDTHS[0], "height": 1000})
         page.route("**/*", guard)
         page.on("websocket", lambda socket: None if LOCAL.match(socket.url) else outside.append(socket.url))

@@ -32,12 +32,12 @@ probability. A row carries the id of the claim that it checks; where the quantit
     RB-06  the probability that a buffer states for what it drew
     RT-01, RT-02, RT-03  n-step returns, lambda-returns, advantages (contract/beyond: `deep` has none)
     PER-01, LAP-01, PAL-01, LAB-01  priorities, losses and expected gradients of the baselines
-    DQN-01 deep Q-learning: the target from both networks, the loss's gradient
-    DQN-02 one whole update of deep Q-learning on tables, and when the target network moves
-    DQN-03 exploration: its schedule, the frequencies of actions, greedy actions
-    DPG-01 deterministic policies: the smoothed target of one critic or the smaller of two
-    DPG-02 one whole update of deterministic policies, and when the actor and the targets move
-    DPG-03 deterministic actions, in training and in evaluation
+    DQN-01  deep Q-learning: the target from both networks, the loss's gradient
+    DQN-02  one whole update of deep Q-learning on tables, and when the target network moves
+    DQN-03  exploration: its schedule, the frequencies of actions, greedy actions
+    DPG-01  deterministic policies: the smoothed target of one critic or the smaller of two
+    DPG-02  one whole update of deterministic policies, and when the actor and the targets move
+    DPG-03  deterministic actions, in training and in evaluation
     RN-01  no key is used twice
     RN-02  draws of noise are uncorrelated
     RN-03  the sampler's noise is standard normal

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """Replace `old` by `new`, once, in `file`; then `tests` (below tests/contract) must fail on `names`."""
+    """Replace `old` by `new`, once, in `file`; then `tests` must fail on a row whose line contains `names`.
+
+    `tests` is below tests/contract, or begins with `tests/` where another folder sees the fault.
+    """
 
     id: str
     what: str
@@ -203,12 +206,21 @@ FAULTS = (
     ),
     Fault(
         "SE05",
-        "log alpha used as alpha",
+        "log alpha used as alpha in the target",
+        "agent.py",
+        "params.target_critic, jnp.exp(params.log_alpha), batch",
+        "params.target_critic, params.log_alpha, batch",
+        f"{TARGETS}::test_exact_backup",
+        "exact soft Bellman backup",
+    ),
+    Fault(
+        "SE05b",
+        "log alpha used as alpha in the actor's loss",
         "agent.py",
         "alpha = jnp.exp(params.log_alpha)",
         "alpha = params.log_alpha",
-        f"{TARGETS}::test_exact_backup",
-        "exact soft Bellman backup",
+        f"{UPDATE}::test_continuous_update[None]",
+        "actor's hidden layers after the continuous update",
     ),
     Fault(
         "SE07",
@@ -560,7 +572,7 @@ FAULTS = (
         "the batch is not the one whose weights are written back",
         "interaction.py",
         "indices, batch = draw(learner,",
-        "indices = 0\n        _, batch = draw(learner,",
+        "indices = jnp.zeros(plan.batch_size, jnp.int32)\n        _, batch = draw(learner,",
         f"{UPDATE}::test_learning_step",
         "after a learning step",
     ),

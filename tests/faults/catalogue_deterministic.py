@@ -82,12 +82,12 @@ FAULTS = (
     ),
     Fault(
         "DPG-02e",
-        "the actor moves at the first update of a period",
+        "the actor and the targets move at the first update of a period",
         FILE,
         "due = step %",
         "due = state.step %",
         f"{TESTS}::test_period",
-        "when the actor moves",
+        "when the target critic moves",
     ),
     Fault(
         "DPG-02f",

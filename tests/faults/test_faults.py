@@ -5,25 +5,23 @@ should see it run against the copy in a process of their own. An edit whose text
 loudly.
 """
 
+import importlib
+import json
 import os
 import pathlib
 import py_compile
 import shutil
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 
 import pytest
-from faults import catalogue, catalogue_beta, catalogue_deterministic, catalogue_dqn, catalogue_steps
 from faults.catalogue import Fault
 
-FAULTS = (
-    *catalogue.FAULTS,
-    *catalogue_beta.FAULTS,
-    *catalogue_steps.FAULTS,
-    *catalogue_dqn.FAULTS,
-    *catalogue_deterministic.FAULTS,
-)
+HERE = pathlib.Path(__file__).parent
+CATALOGUES = [importlib.import_module(f"faults.{file.stem}") for file in sorted(HERE.glob("catalogue*.py"))]
+FAULTS: tuple[Fault, ...] = tuple(fault for module in CATALOGUES for fault in module.FAULTS)
 
 ROOT = pathlib.Path(__file__).parents[2]
 PRECISIONS = {"f64": "1", "f32": "0"}
@@ -61,7 +59,7 @@ def test_ids_are_unique():
 
 
 def run_contract(folder: pathlib.Path, tests: str, x64: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The contract's `tests` against the copy of `deep` in `folder`."""
+    """The contract's `tests`, or those below another folder of tests/, against the copy of `deep` in `folder`."""
     paths = [str(folder), str(ROOT / "tests"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -83,15 +81,17 @@ def run_contract(folder: pathlib.Path, tests: str, x64: str, *arguments: str) ->
         "--import-mode=importlib",
     ]
     # Without the type checker's import hook: a fault must be noticed by its number.
-    command = [sys.executable, "-m", "pytest", "-o", "addopts=", *options, *arguments, f"tests/contract/{tests}"]
+    where = tests if tests.startswith("tests/") else f"tests/contract/{tests}"
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", *options, *arguments, where]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "precision"), CASES)
-def test_fault_is_caught(fault, precision, tmp_path):
+def test_fault_is_caught(fault, precision, tmp_path, record_property):
     """The contract fails on the faulty copy, and the failing row is called by the right name."""
     plant(fault, tmp_path)
+    began = time.monotonic()
     result = run_contract(tmp_path, fault.tests, PRECISIONS[precision])
     output = result.stdout + result.stderr
     assert f"sources at {tmp_path}" in output, f"the contract did not run against the faulty copy:\n{output[-3000:]}"
@@ -102,6 +102,10 @@ def test_fault_is_caught(fault, precision, tmp_path):
         f"{fault.id} ({fault.what}): expected a row named {fault.names!r} to fail, saw {messages or output[-3000:]}"
     )
     assert not (tmp_path / "certificates").exists(), "a run on faulty code issued a certificate"
+    caught = {"id": fault.id, "what": fault.what, "file": f"deep/{fault.file}", "tests": fault.tests}
+    message = named[0].partition("AssertionError: ")[2]
+    seconds = round(time.monotonic() - began, 1)
+    record_property("fault", json.dumps({**caught, "precision": precision, "message": message, "seconds": seconds}))
 
 
 @pytest.mark.slow

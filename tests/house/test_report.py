@@ -1,15 +1,21 @@
 """The report must never call a run good that it did not see end well."""
 
+import ast
 import json
+import math
+import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from report import __main__ as command
-from report import markdown, page
+from report import machine, markdown, page, sources
 from report.cells import Cell, Row, State, read
 from report.matrix import Matrix
+from report.sources import Place, Sources, Statement
+
+CONTRACT = command.ROOT / "tests" / "contract" / "conftest.py"
 
 
 def row(id="JS-04", quantity="relaxed weights", error=1e-12, bound=1e-10, exact=False):
@@ -52,6 +58,7 @@ def leave_session(folder: Path, cells, selected=None):
 def run(tmp_path, capsys, monkeypatch):
     """Run the report over what a test left in `run.source`; returns status, printed text and the Markdown."""
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(command, "ROOT", tmp_path)  # reading the whole repository takes seconds
 
     class Run:
         source = tmp_path / "junit"
@@ -340,9 +347,9 @@ def test_an_unreadable_status_is_not_green(tmp_path, content):
     assert read("lint", tmp_path).state is State.NO_TRACE
 
 
-def cell(name, *rows, state=State.OK):
+def cell(name, *rows, state=State.OK, reason=""):
     measured = {(entry.id, entry.quantity): entry for entry in rows}
-    return Cell(name, state, passed=1, rows=measured)
+    return Cell(name, state, reason, passed=1, rows=measured)
 
 
 def measured(id, quantity="q", error=0.5, bound=1.0, broken=False):
@@ -369,11 +376,12 @@ class Tags(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.tags, self.attributes, self.open = set(), set(), []
+        self.tags, self.attributes, self.links, self.open = set(), set(), set(), []
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attributes}
+        self.links |= {value for name, value in attributes if name == "href"}
         if tag not in ("meta", "br"):
             self.open.append(tag)
 
@@ -384,10 +392,73 @@ class Tags(HTMLParser):
 def test_the_page_stands_alone_and_escapes_what_it_shows():
     wicked = measured("JS-09", quantity="<script>alert(1)</script>", error=2.0, broken=True)
     tags = Tags()
-    tags.feed(page.render(Matrix((cell("a", wicked), cell("b", state=State.CRASHED)), "abc", "today")))
+    place = Place("<script>", "reference/a.py", 3)
+    found = Sources({"JS-09": Statement("1 < 2 & <script>", "<b>", place)}, {"JS-09": (place,)})
+    tags.feed(page.render(Matrix((cell("a", wicked), cell("b", state=State.CRASHED)), "abc", "today"), found))
     assert not tags.open
-    assert not tags.tags & {"script", "link", "img", "iframe", "object"}
-    assert not tags.attributes & {"src", "href", "onload"}
+    assert not tags.tags & {"script", "link", "img", "iframe", "object", "b"}
+    assert not tags.attributes & {"src", "onload"}
+    assert tags.links == {"../../reference/a.py#L3"}
+
+
+def test_an_id_leads_to_its_claim_its_functions_and_its_test(tmp_path):
+    files = {
+        "proofs/js/sigmoid.py": '@claim("JS-05", source="002", statement="It " "is a sigmoid.", formula="w = s")\n'
+        "def js_05(case): ...\n",
+        "reference/weights.py": '"""Weights."""\n\n\ndef weigh():\n    """Weights of a law (JS-04, JS-05)."""\n',
+        "deep/losses.py": "def loss():\n    return 'JS-05'\n",
+        "tests/contract/conftest.py": '"""The contract.\n\n    UP-01  one whole update\n    RT-01, RT-02  returns,\n'
+        '           of both kinds\n"""\n',
+        "tests/contract/test_weights.py": "def test_ratio(offered):\n    pass\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = sources.read(tmp_path)
+    claim = Place("the claim JS-05", "proofs/js/sigmoid.py", 1)
+    assert found.statements["JS-05"] == Statement("It is a sigmoid.", "w = s", claim)
+    assert found.statements["UP-01"].text == "one whole update"
+    assert found.statements["RT-01"].text == found.statements["RT-02"].text == "returns, of both kinds"
+    weigh = Place("reference.weights.weigh", "reference/weights.py", 4)
+    assert found.functions == {"JS-04": (weigh,), "JS-05": (weigh,)}
+    test = Place("test_ratio", "tests/contract/test_weights.py", 1)
+    assert found.test("tests.contract.test_weights::test_ratio[kl]") == test
+    assert found.test("tests.contract.test_weights::test_other") is None
+
+
+def test_every_id_of_the_contract_is_stated_somewhere():
+    stated, docstring = sources.read(command.ROOT).statements, ast.get_docstring(ast.parse(CONTRACT.read_text()))
+    assert set(re.findall(r"\b[A-Z]{2,4}-\d+\b", docstring)) <= set(stated)
+
+
+def test_faults_that_were_caught_are_a_table(tmp_path):
+    fault = {"id": "BT02", "what": "mask | missing", "file": "deep/losses.py", "tests": "test_targets.py"}
+    fault |= {"precision": "f32", "message": "critic target [SAC-05]: <b> off by 3", "seconds": 7.4}
+    leave_status(tmp_path, "py312-faults")
+    leave_junit(tmp_path, "py312-faults", ("test_fault_is_caught[BT02-f32]", "passed", "", []))
+    junit = tmp_path / "py312-faults.xml"
+    tree = ElementTree.parse(junit)
+    properties = next(tree.getroot().iter("testcase")).find("properties")
+    ElementTree.SubElement(properties, "property", name="fault", value=json.dumps(fault))
+    tree.write(junit)
+    matrix = Matrix((read("py312-faults", tmp_path),), "abc", "today")
+    text, html = markdown.render(matrix), page.render(matrix, Sources())
+    line = "| BT02 mask \\| missing | `deep/losses.py` | critic target [SAC-05]: <b> off by 3 | f32 | 7 |"
+    assert line in text
+    assert "Planted faults that were caught: 1" in text
+    assert "critic target [SAC-05]: &lt;b&gt; off by 3" in html
+    assert json.loads(machine.render(matrix, Sources()))["cells"][0]["faults"] == [fault]
+
+
+def test_machines_read_the_same(tmp_path):
+    rows = measured("JS-09", error=math.inf, broken=True), measured("JS-10")
+    matrix = Matrix((cell("a", *rows), cell("b", state=State.CRASHED, reason="why")), "abc", "today")
+    seen = json.loads(machine.render(matrix, Sources()), parse_constant=pytest.fail)
+    assert [row["id"] for row in seen["rows"]] == ["JS-09", "JS-10"]
+    assert seen["rows"][0]["cells"]["a"]["error"] == "inf"
+    assert seen["rows"][0]["cells"]["a"]["broken"] is True
+    assert [(entry["name"], entry["state"]) for entry in seen["cells"]] == [("a", "ok"), ("b", "CRASHED")]
+    assert seen["holds"] is False
 
 
 def test_a_pipe_does_not_break_a_table():

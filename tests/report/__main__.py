@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from report import markdown, page
+from report import machine, markdown, page, sources
 from report.cells import State, read
 from report.matrix import Matrix
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--from", dest="source", type=Path, required=True, help="folder in which the cells left their files"
     )
-    parser.add_argument("--to", dest="target", type=Path, required=True, help="folder for matrix.md and matrix.html")
+    parser.add_argument("--to", dest="target", type=Path, required=True, help="folder for matrix.html, .md, .json")
     options = parser.parse_args(arguments)
     try:
         session = json.loads((options.source / "session.json").read_text(encoding="utf-8"))
@@ -40,7 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         ci=bool(os.environ.get("CI")),
     )
     options.target.mkdir(parents=True, exist_ok=True)
-    files = {"matrix.md": markdown.render(matrix), "matrix.html": page.render(matrix)}
+    found = sources.read(ROOT)
+    files = {
+        "matrix.md": markdown.render(matrix),
+        "matrix.html": page.render(matrix, found),
+        "matrix.json": machine.render(matrix, found),
+    }
     for name, text in files.items():
         partial = options.target / f"{name}.partial"
         partial.write_text(text, encoding="utf-8")

@@ -89,6 +89,19 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fault:
+    """A planted fault that was caught: the row that noticed it, and how long that took."""
+
+    id: str
+    what: str
+    file: str
+    tests: str
+    precision: str
+    message: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
     """One column of the matrix."""
 
@@ -102,6 +115,7 @@ class Cell:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     rows: dict[tuple[str, str], Row] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    faults: tuple[Fault, ...] = ()
     has_tests: bool = True
 
 
@@ -178,6 +192,7 @@ def _with_results(cell: Cell, junit: Path) -> Cell:
     }
     rows: dict[tuple[str, str], Row] = {}
     problems: list[Problem] = []
+    faults: list[Fault] = []
     tests: dict[str, str] = {}  # a test that fails and then errs in its teardown has two entries: count it once
     for case in suite.iter("testcase"):
         test = f"{case.get('classname')}::{case.get('name')}"
@@ -186,6 +201,7 @@ def _with_results(cell: Cell, junit: Path) -> Cell:
             problems.append(problem)
         outcome = "passed" if problem is None else "skipped" if problem.outcome == "skipped" else "failed"
         tests[test] = "failed" if "failed" in (outcome, tests.get(test)) else outcome
+        faults += [Fault(**json.loads(value)) for value in _properties(case, "fault")]
         for row in _rows(case, test, outcome):
             rows[row.key] = rows[row.key].merged(row) if row.key in rows else row
     outcomes = list(tests.values())
@@ -197,7 +213,12 @@ def _with_results(cell: Cell, junit: Path) -> Cell:
         versions=versions,
         rows=rows,
         problems=tuple(problems),
+        faults=tuple(faults),
     )
+
+
+def _properties(case: ElementTree.Element, name: str) -> list[str]:
+    return [item.get("value", "") for item in case.iter("property") if item.get("name") == name]
 
 
 def _problem(case: ElementTree.Element, test: str) -> Problem | None:
@@ -210,9 +231,7 @@ def _problem(case: ElementTree.Element, test: str) -> Problem | None:
 
 
 def _rows(case: ElementTree.Element, test: str, outcome: str) -> list[Row]:
-    entries: list[dict[str, Any]] = [
-        json.loads(item.get("value", "")) for item in case.iter("property") if item.get("name") == "row"
-    ]
+    entries: list[dict[str, Any]] = [json.loads(value) for value in _properties(case, "row")]
     breaks = [not entry["error"] <= entry["bound"] for entry in entries]  # a NaN breaks its bound
     # A test may fail for a reason that is not a row (an exception); then none of what it measured is vouched for.
     unexplained = outcome == "failed" and not any(breaks)

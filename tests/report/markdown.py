@@ -18,6 +18,7 @@ def render(matrix: Matrix) -> str:
         _broken(matrix),
         _not_run(matrix),
         _cells(matrix),
+        _faults(matrix),
         _rows(matrix),
         _tightest(matrix),
         _skipped(matrix),
@@ -87,6 +88,16 @@ def _cells(matrix: Matrix) -> str:
         for cell in matrix.cells
     ]
     return "## Cells\n\n" + _table(head, lines)
+
+
+def _faults(matrix: Matrix) -> str:
+    head = ["fault", "planted in", "what noticed it", "precision", "s"]
+    lines = [
+        [f"{fault.id} {fault.what}", f"`{fault.file}`", fault.message, fault.precision, f"{fault.seconds:.0f}"]
+        for cell in matrix.cells
+        for fault in cell.faults
+    ]
+    return f"## Planted faults that were caught: {len(lines)}\n\n" + _table(head, lines) if lines else ""
 
 
 def _rows(matrix: Matrix) -> str:
