@@ -5,10 +5,10 @@ action for each from the present policy, and where that completes a rollout an u
 steps of each environment; for REINFORCE it is one episode.
 
 Everything that decides the future is the device state and, for each environment, its episode so far and its rows of the
-rollout so far. Acting is a function of the state, the observations and the step of the rollout, and consumes nothing
-(:mod:`deep.on_policy`), so no pending action has to be remembered. :meth:`RolloutSession.save` writes all of it and
-:meth:`RolloutSession.restore` brings it back, bit for bit; simulators are restored by replay, as in
-:mod:`deep.session`.
+rollout so far; and for the log, the metrics of the last update. Acting is a function of the state, the observations and
+the step of the rollout, and consumes nothing (:mod:`deep.on_policy`), so no pending action has to be remembered.
+:meth:`RolloutSession.save` writes all of it and :meth:`RolloutSession.restore` brings it back, bit for bit; simulators
+are restored by replay, as in :mod:`deep.session`.
 
 Episodes of the K environments are numbered together: environment k plays the episodes k, K + k, 2 K + k, ..., each with
 a seed of its own. Steps count every environment's, so a call of ``advance`` makes K of them.
@@ -191,6 +191,8 @@ class RolloutSession:
         for index, (folder, config) in enumerate(zip(folders, self.configs, strict=True)):
             hosts = self.hosts[index]
             arrays = checkpoint.arrays_of(self.states[index], "agent")
+            # Of the last update, which the log repeats until the next one.
+            arrays |= {f"metrics/{name}": np.asarray(value) for name, value in self.metrics[index].items()}
             arrays["rollout/rows"] = np.array(self._rows[index], self._dtype).reshape(-1, self.places, columns)
             arrays["host/observation"] = _observations(hosts)
             for place, host in enumerate(hosts):
@@ -215,6 +217,8 @@ class RolloutSession:
             same_settings(one, config)
             self.states[index] = checkpoint.tree_like(self.states[index], one, "agent")
             self._rows[index] = list(one.arrays["rollout/rows"])
+            seen = sorted(name for name in one.arrays if name.startswith("metrics/"))
+            self.metrics[index] = {name.removeprefix("metrics/"): jnp.asarray(one.arrays[name]) for name in seen}
             for place, environment in enumerate(self._environments[index]):
                 self.hosts[index][place] = host = Host(
                     one.record["episodes"][place],

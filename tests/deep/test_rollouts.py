@@ -90,7 +90,9 @@ def test_a_resumed_run_is_the_run_itself(agent, environment, lanes, tmp_path, ro
 
 def test_a_stopped_run_ends_as_the_run_that_was_not(tmp_path, monkeypatch, row):
     """Three environments step over what is due; log, evaluations and last checkpoint are those of one go."""
-    settings = config(steps=150, evaluate_every=50, evaluation_episodes=1, log_every=20, checkpoint_every=40)
+    # Stopped at step 81, in the midst of a rollout of 24 steps, with lines of the log before the next update.
+    due = {"evaluate_every": 50, "evaluation_episodes": 1, "log_every": 5, "checkpoint_every": 40}
+    settings = config(steps=150, rollout_steps=8, **due)
     whole, stopped, replace = tmp_path / "whole", tmp_path / "stopped", os.replace
     assert train.start([settings], [whole], unverified=True) == 0
 
