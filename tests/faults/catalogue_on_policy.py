@@ -81,7 +81,7 @@ FAULTS = (
         "2-step returns",
     ),
     Fault(
-        "NS11b",
+        "NS11d",
         "a time limit inside the window ignored",
         "advantages.py",
         "target(reward, terminated, jnp.where(ended > 0, next_value, following), discount)",
@@ -189,7 +189,7 @@ FAULTS = (
         "the policy gradient",
     ),
     Fault(
-        "BT23b",
+        "BT23c",
         "the whole square for V, where half of it is meant",
         "on_policy.py",
         "rows.mass * 0.5 * jnp.square(value - rows.returns)",
