@@ -309,3 +309,23 @@ def test_a_dry_run_says_what_the_run_has(tmp_path):
 def test_seeds_of_environments(row):
     numbers = [seeds.episode(5, place + 3 * count) for place in range(3) for count in range(4)]
     row.exact("RN04", "seeds of environments", len(set(numbers)) == 12, f"{numbers}")
+
+
+@pytest.mark.parametrize("largest", [6.5, 13.0, 26.0])
+def test_gradients_are_clipped_by_their_global_norm(row, largest):
+    """Adam's first moment is 1 - 0.9 of the gradient that reaches it: (3, 4) and 12 have the norm 13 together."""
+    learner = build.rollout_learner_of(config(gradient_clip=largest), 2, True)
+    gradient = {"one": jnp.array([3.0, 4.0]), "other": jnp.array([[12.0]])}
+    for name, optimizer in learner.optimizers._asdict().items():
+        _, state = optimizer.update(gradient, optimizer.init(gradient), gradient)
+        moments = next(part for part in jax.tree.leaves(state, is_leaf=_has_moments) if _has_moments(part))
+        for leaf, whole in gradient.items():
+            expected = (1.0 - 0.9) * min(1.0, largest / 13.0) * np.asarray(whole, np.float64)
+            error = np.abs(np.asarray(moments.mu[leaf], np.float64) - expected)
+            # Norm, quotient, product, 1 - 0.9 and its product each round once, by half a unit in the last place.
+            bound = 3 * float(jnp.finfo(whole.dtype).eps) * expected
+            row("TN18", f"clipped gradient of the {name}", error, bound, "five roundings", (moments.mu[leaf], expected))
+
+
+def _has_moments(part) -> bool:
+    return hasattr(part, "mu")
