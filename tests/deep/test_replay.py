@@ -136,6 +136,23 @@ def test_every_update_reads_the_weights_of_the_one_before(row, updates):
     row.exact("PR18", "weights after the updates of a step", fresh, f"{weights}, expected {2.0**updates} in each slot")
 
 
+def test_priorities_vanish_with_the_error(row):
+    """Critics that are right have the priority of no error, however large their values."""
+    one = build.compose(networks.continuous(2, (4,)), optax.adam(1e-3), None, baseline="per")
+    settings = build.settings_of(Config(priority_offset=2.0**-6, priority_exponent=1.0), 2)
+    state = agent.create(one, jax.random.key(0), 3, 2)
+
+    def constant(path, leaf):
+        return jnp.full_like(leaf, 2.0 if jax.tree_util.keystr(path[-2:]) == "['Dense_1']['bias']" else 0.0)
+
+    critic = jax.tree_util.tree_map_with_path(constant, state.params.critic)
+    state = state._replace(params=state.params._replace(critic=critic))
+    ones = jnp.ones(3)
+    batch = types.Batch(jnp.ones((3, 3)), jnp.ones((3, 2)), 2 * ones, jnp.ones((3, 3)), ones, ones, ones, ones, ones / 3)
+    priority = np.asarray(agent.update(one, settings, state, batch)[1]).tolist()
+    row.exact("PR19", "priorities at convergence", priority == [2.0**-6] * 3, f"{priority}, expected the offset 2^-6")
+
+
 def test_what_is_refused():
     """Impossible sizes and draws that need sums are named."""
     stored = replay.create(2, 3, 2)
