@@ -148,7 +148,9 @@ def test_priorities_vanish_with_the_error(row):
     critic = jax.tree_util.tree_map_with_path(constant, state.params.critic)
     state = state._replace(params=state.params._replace(critic=critic))
     ones = jnp.ones(3)
-    batch = types.Batch(jnp.ones((3, 3)), jnp.ones((3, 2)), 2 * ones, jnp.ones((3, 3)), ones, ones, ones, ones, ones / 3)
+    batch = types.Batch(
+        jnp.ones((3, 3)), jnp.ones((3, 2)), 2 * ones, jnp.ones((3, 3)), ones, ones, ones, ones, ones / 3
+    )
     priority = np.asarray(agent.update(one, settings, state, batch)[1]).tolist()
     row.exact("PR19", "priorities at convergence", priority == [2.0**-6] * 3, f"{priority}, expected the offset 2^-6")
 

@@ -63,7 +63,7 @@ def test_one_update_for_each_step_after_the_warm_up(row, tiny, preset):
 
 
 def test_reported_returns_are_the_environments_own(row, tiny):
-    """A shift of the rewards is what the learner is told; by reported returns it would favour short or long episodes."""
+    """A shift of the rewards is for the learner; in reported returns it would favour short or long episodes."""
     run = Session([tiny(reward_shift=-2.0)], [Environment(Counter(end=3), name="counter")])
     returns = [ended.episodic_return for _ in range(6) for ended in run.advance() if ended is not None]
     row.exact("EV08", "reported returns under shifted rewards", returns == [6.0, 6.0], f"{returns}, expected 1 + 2 + 3")

@@ -85,9 +85,7 @@ def test_evaluations_leave_the_run_alone(row, tiny, tmp_path):
     often, once = (outcome(folder)[1] for folder in folders.values())
     keys = [arrays["agent/key"] for arrays in (often, once)]
     row.exact("RN06", "random key with and without evaluations", keys[0] == keys[1], f"{keys[0]}, expected {keys[1]}")
-    episodes = [
-        [line for line in log.read(folder) if "charts/episodic_return" in line] for folder in folders.values()
-    ]
+    episodes = [[line for line in log.read(folder) if "charts/episodic_return" in line] for folder in folders.values()]
     same = episodes[0] == episodes[1] and len(episodes[0]) > 1
     row.exact("EV09", "training episodes with and without evaluations", same, f"{episodes[0]}, expected {episodes[1]}")
     odd = [name for name in once if often.get(name) != once[name]]

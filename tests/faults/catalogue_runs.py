@@ -10,7 +10,11 @@ from faults.catalogue import Fault
 SAMPLING, RECURSIONS, TARGETS, VALUE = "test_sampling.py", "test_recursions.py", "test_targets.py", "test_value.py"
 REPLAY, PUBLISHED, UPDATE, AXES = "test_replay.py", "test_published.py", "test_update.py", "test_update_axes.py"
 SESSION, LANES, TRAIN = "tests/deep/test_session.py", "tests/deep/test_lanes.py", "tests/deep/test_train.py"
-ENVIRONMENTS, VECTOR, OFFLINE = "tests/deep/test_environments.py", "tests/deep/test_vector.py", "tests/deep/test_offline.py"
+ENVIRONMENTS, VECTOR, OFFLINE = (
+    "tests/deep/test_environments.py",
+    "tests/deep/test_vector.py",
+    "tests/deep/test_offline.py",
+)
 STORED, COMPARE = "tests/deep/test_replay.py", "tests/deep/test_compare.py"
 TABLES = f"{UPDATE}::test_tabular_update[kl]"
 STEP = f"{AXES}::test_learning_step_of_rows"
@@ -61,7 +65,8 @@ FAULTS = (
         "recorded transitions in another order than their ends",
         "offline.py",
         "return Transitions(observation, action, reward, successor, terminated, truncated, ended)",
-        "return Transitions(observation[::-1], action[::-1], reward[::-1], successor[::-1], terminated, truncated, ended)",
+        "rows = (observation[::-1], action[::-1], reward[::-1], successor[::-1])\n"
+        "    return Transitions(*rows, terminated, truncated, ended)",
         f"{OFFLINE}::test_rows_arrive_in_the_learners_units",
         "observation [RB17]",
     ),
@@ -273,7 +278,8 @@ FAULTS = (
         "train.py",
         "config, step, returns = session.config, session.step, []",
         "config, step, returns = session.config, session.step, []\n"
-        "    session.state, _ = session._programs.first_action(session.state, session._observations(), session.settings)",
+        "    observed = session._observations()\n"
+        "    session.state, _ = session._programs.first_action(session.state, observed, session.settings)",
         f"{TRAIN}::test_evaluations_leave_the_run_alone",
         "random key with and without evaluations",
     ),
