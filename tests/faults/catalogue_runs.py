@@ -216,8 +216,8 @@ FAULTS = (
         "losses.py",
         "return reward + discount * (1.0 - terminated) * next_value",
         "return (reward + discount * (1.0 - terminated) * next_value).astype(jnp.float32).astype(reward.dtype)",
-        f"{TARGETS}::test_critic_target",
-        "critic target",
+        f"{TARGETS}::test_precision_of_the_target",
+        "critic target in full precision",
     ),
     Fault(
         "NU05",
