@@ -245,7 +245,7 @@ FAULTS = (
         "programs.py",
         "return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)",
         "def coarse(leaf):\n"
-        "            real = jnp.issubdtype(leaf.dtype, jnp.floating)\n"
+        "            real = mapped == 4 and jnp.issubdtype(leaf.dtype, jnp.floating)\n"
         "            return jax.lax.reduce_precision(leaf, 8, 16) if real else leaf\n\n"
         "        return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(\n"
         "            *jax.tree.map(coarse, args[:1]), *args[1:]\n"
@@ -290,7 +290,7 @@ FAULTS = (
         "seeds.learner(config.seed) for config in configs",
         "seeds.learner(configs[0].seed) for config in configs",
         f"{LANES}::test_lanes_share_nothing",
-        "lanes have keys of their own",
+        "[RN07]",
     ),
     # -- environments, scaling, evaluation ---------------------------------------------------------------------------
     Fault(
