@@ -39,6 +39,13 @@ def test_critic_target(grid, discount, offered, row):
     agree(row, "SAC-15", "critic target", seen, expected)
 
 
+def test_precision_of_the_target(offered, row):
+    """Numbers that need all digits of the tested precision: nothing on the way is narrower (NU04)."""
+    reward, following = (np.arange(1, B + 1) / 3).astype(DTYPE), (np.arange(B) / 7 - 4).astype(DTYPE)
+    seen = np.asarray(offered("critic_target")(reward, np.zeros(B, DTYPE), following, 0.9375), np.float64)
+    agree(row, "SAC-15", "critic target in full precision", seen, exact(reward) + 0.9375 * exact(following))
+
+
 @given(grid=grids(-8, 8), discount=DISCOUNTS)
 def test_td_error(grid, discount, offered, row):
     """delta = r + gamma (1 - terminated) V(s') - V(s)."""

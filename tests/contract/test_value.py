@@ -56,6 +56,17 @@ def test_slope_is_continuous_at_the_cap(divergence, beta, which, step, offered, 
     )
 
 
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_gradient_far_from_the_cap(divergence, offered, row):
+    """Where e^z overflows in any precision the slope is that of the linear extension, not inf times zero (NU01)."""
+    q, cap = np.zeros(B, DTYPE), VALUE_CAPS[divergence][0]
+    q[:4] = -4096.0, -128.0, 128.0, 4096.0
+    seen = np.asarray(offered("value_gradient")(divergence, np.zeros(B, DTYPE), q, 1.0, cap, np.ones(B, DTYPE)), float)
+    finite = bool(np.isfinite(seen).all())
+    name = f"gradient of the value loss is finite far from the cap ({divergence})"
+    row.exact("GUM-04", name, finite, f"saw {seen[:4].tolist()} at z = {q[:4].tolist()}")
+
+
 @iterates
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @examples(0.4)

@@ -67,6 +67,16 @@ def test_the_numbers_are_those_of_the_statistics(tmp_path):
     assert roer.profile.estimate[-1] == 0.0
 
 
+def test_the_final_return_is_the_last_and_not_the_best(row, tmp_path):
+    """The maximum over evaluations is biased upwards, the more of them there are."""
+    for seed in range(2):
+        curve = {10: [50.0 + seed, 52.0 + seed], 20: [8.0 + seed, 10.0 + seed]}
+        made(tmp_path / f"run{seed}", curve, random=[0.0], environment="Easy-v0", preset="sac", seed=seed)
+    (entry,) = compare([results.read(one) for one in results.folders([tmp_path])]).entries
+    seen = (entry.step, entry.returns.tolist())
+    row.exact("EV10", "final returns", seen == (20, [9.0, 10.0]), f"{seen}, expected those of step 20")
+
+
 def test_scores_do_not_depend_on_the_unit_of_returns(row, tmp_path):
     one = compare(everything(tmp_path / "one"))
     other = compare(everything(tmp_path / "other", scale=64.0, shift=1024.0))

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from deep import agent, baselines, build, checkpoint, initials, interaction, networks, replay, sampling, types
+from deep.config import Config
 from deep.divergence import KL
 
 SLOTS = 2**20
@@ -86,6 +87,76 @@ def test_one_step_rows_cost_one_gather_for_each_array():
         gathers[n] = text.count(" gather[")
     assert gathers[1] == 3
     assert gathers[2] > 3
+
+
+def learner(kind: type[agent.Learner] = agent.Learner) -> agent.Learner:
+    adam = optax.adam(1e-3)
+    return kind(networks.continuous(2, (4,)), agent.Optimizers(*(adam,) * 4), **build.roer(KL))
+
+
+def fresh(one: agent.Learner) -> types.AgentState:
+    return jax.jit(lambda key: agent.create(one, key, 3, 2))(jax.random.key(0))
+
+
+def test_the_importance_exponent_ends_at_its_final_value(row):
+    """In a straight line over the run's updates, and no further: the factors of a draw are those of that exponent."""
+    config = Config(steps=196, warmup_steps=100, importance_exponent=0.25, importance_final=1.0)
+    settings = build.settings_of(config, 2)  # 96 updates, so the exponent grows by 1/128 with each, exactly
+    stored = functools.reduce(replay.insert, map(transition, range(4)), replay.create(4, 3, 2, proportional=True))
+    stored = replay.set_weights(stored, jnp.arange(4), jnp.asarray([0.5, 1.0, 2.0, 4.0]))
+    one, plan, key = learner(), interaction.Plan(sampling.proportional, 16), jax.random.key(3)
+    begun = fresh(one)
+    for step, exponent in ((0, 0.25), (32, 0.5), (64, 0.75), (96, 1.0), (200, 1.0)):
+        state = begun._replace(step=jnp.asarray(step, begun.step.dtype))
+        _, batch = interaction.draw(one, plan, settings, state, interaction.Memory(stored, None), key, key)
+        fixed = settings._replace(importance_exponent=jnp.asarray(exponent, float))
+        expected = sampling.proportional(key, stored, 16, fixed)[1]
+        same = np.array_equal(batch.loss_weight, expected)
+        row.exact("PR14", "annealed importance exponent", same, f"update {step}: expected the factors of {exponent}")
+
+
+class Doubling(agent.Learner):
+    """A learner that doubles the weights of its batch and learns nothing."""
+
+    @property
+    def method(self):
+        def update(learner, settings, state, batch, initial):
+            return state._replace(step=state.step + 1), 2.0 * batch.weight, {}
+
+        return super().method._replace(update=update)
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_every_update_reads_the_weights_of_the_one_before(row, updates):
+    """Of the updates in one environment step: 64 draws of 4 slots leave none out, so each update doubles them all."""
+    stored = functools.reduce(replay.insert, map(transition, range(4)), replay.create(4, 3, 2))
+    one, plan = learner(Doubling), interaction.Plan(sampling.weighted, 64, updates)
+    settings = build.settings_of(Config(), 2)
+    state = fresh(one)
+    after, memory, _ = interaction.learn(one, plan, settings, state, interaction.Memory(stored, None))
+    row.exact("EV11", "updates in one environment step", int(after.step) == updates, f"{after.step} of {updates}")
+    weights = np.asarray(memory.replay.weight).tolist()
+    right = weights == [2.0**updates] * 4
+    row.exact("PR18", "weights after the updates of a step", right, f"{weights}, expected {2.0**updates} in each slot")
+
+
+def test_priorities_vanish_with_the_error(row):
+    """Critics that are right have the priority of no error, however large their values."""
+    one = build.compose(networks.continuous(2, (4,)), optax.adam(1e-3), None, baseline="per")
+    settings = build.settings_of(Config(priority_offset=2.0**-6, priority_exponent=1.0), 2)
+    state = fresh(one)
+
+    def constant(path, leaf):
+        return jnp.full_like(leaf, 2.0 if jax.tree_util.keystr(path[-2:]) == "['Dense_1']['bias']" else 0.0)
+
+    critic = jax.tree_util.tree_map_with_path(constant, state.params.critic)
+    state = state._replace(params=state.params._replace(critic=critic))
+    ones = jnp.ones(3)
+    batch = types.Batch(
+        jnp.ones((3, 3)), jnp.ones((3, 2)), 2 * ones, jnp.ones((3, 3)), ones, ones, ones, ones, ones / 3
+    )
+    priority = np.asarray(jax.jit(functools.partial(agent.update, one))(settings, state, batch)[1]).tolist()
+    row.exact("PR19", "priorities at convergence", priority == [2.0**-6] * 3, f"{priority}, expected the offset 2^-6")
 
 
 def test_what_is_refused():

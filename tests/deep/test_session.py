@@ -57,6 +57,18 @@ def test_one_update_for_each_step_after_the_warm_up(row, tiny, preset):
     weights = np.asarray(lane(run.replay, 0).weight[:110])
     moved = bool(np.any(weights != 1))
     row.exact("PRI-02", "weights move with a divergence only", moved == (preset == "roer"), f"{weights}")
+    counters = {"step": run.state.step, "size": run.replay.size, "head": run.replay.head}
+    short = {name: str(count.dtype) for name, count in counters.items() if np.iinfo(count.dtype).max < 2**31 - 1}
+    row.exact("NU07", "counters as long as the longest run", short == {}, f"expected room for 2^31 - 1, saw {short}")
+
+
+def test_reported_returns_are_the_environments_own(row, tiny):
+    """A shift of the rewards is for the learner; in reported returns it would favour short or long episodes."""
+    run = Session([tiny(reward_shift=-2.0)], [Environment(Counter(end=3), name="counter")])
+    returns = [ended.episodic_return for _ in range(6) for ended in run.advance() if ended is not None]
+    row.exact("EV08", "reported returns under shifted rewards", returns == [6.0, 6.0], f"{returns}, expected 1 + 2 + 3")
+    stored = np.asarray(lane(run.replay, 0).reward[:6]).tolist()
+    row.exact("EV08", "stored rewards are shifted", stored == [-1.0, 0.0, 1.0] * 2, f"{stored}")
 
 
 def test_the_buffer_holds_what_the_simulator_did(row, tiny):
@@ -66,6 +78,8 @@ def test_the_buffer_holds_what_the_simulator_did(row, tiny):
     lengths = [ended.length for _ in range(300) for episodes in run.advance() for ended in episodes]
     assert len(lengths) > 1
     stored = lane(run.replay, 0)
+    largest = np.abs(np.asarray(stored.action[:300])).max()
+    row.exact("RB07", "stored actions in the unit box", bool(largest <= 1), f"the largest is {largest}")
     simulator, at, ends = environments.make(config.environment), 0, []
     for episode in range(len(lengths)):
         observation, over = simulator.reset(seeds.episode(config.seed, episode)), False
@@ -169,6 +183,17 @@ def test_an_episode_without_end_is_reported(tiny, monkeypatch):
     assert LONGEST > 50
 
 
+RESTORED = (
+    ("CK01", "target network", ("agent/params/target_critic",)),
+    ("CK02", "optimisers", ("agent/optimizers/",)),
+    ("CK03", "temperature", ("agent/params/log_alpha",)),
+    ("CK04", "random key", ("agent/key",)),
+    ("CK04", "buffer and weights", ("replay/",)),
+    ("CK06", "update counter", ("agent/step",)),
+)
+"""What must come back, each under a name of its own: afterwards everything depends on everything."""
+
+
 @pytest.mark.parametrize("at", [30, 100, 101, 137], ids=["warm-up", "last random", "first policy", "learning"])
 def test_saved_and_restored_is_uninterrupted(row, tiny, tmp_path, at):
     config = tiny()
@@ -178,6 +203,13 @@ def test_saved_and_restored_is_uninterrupted(row, tiny, tmp_path, at):
     path = save(first, tmp_path, 123)
     second = begin(config)
     assert second.restore([checkpoint.load(path)]) == [123]
+    kept, back = bits(first), bits(second)
+    for id, what, prefixes in RESTORED:
+        names = [name for name in kept if name.startswith(prefixes)]
+        odd = [name for name in names if kept[name] != back.get(name)]
+        row.exact(id, f"{what} of a restored run", bool(names) and odd == [], f"differ: {odd} of {names}")
+    counted = [(run.step, run.pretrained, run.hosts[0].episode, len(run.hosts[0].actions)) for run in (second, first)]
+    row.exact("CK06", "counters of a restored run", counted[0] == counted[1], f"{counted[0]}, expected {counted[1]}")
     episodes = [[run.advance() for _ in range(160 - run.step)][at - 160 :] for run in (whole, second)]
     ours, theirs = bits(second), bits(whole)
     row.exact("CK04", "resumed run against the uninterrupted one", ours == theirs, difference(ours, theirs))

@@ -77,6 +77,21 @@ def test_a_run_leaves_its_log_curve_and_checkpoints(uninterrupted, row, tiny):
     row.exact("EV13", "episode lengths add up", episodes + unfinished == config.steps, f"{episodes} + {unfinished}")
 
 
+def test_evaluations_leave_the_run_alone(row, tiny, tmp_path):
+    """The whole loop, evaluated often and at its end alone: the same keys, the same episodes, the same parameters."""
+    folders = {every: tmp_path / f"every_{every}" for every in (20, 150)}
+    for every, folder in folders.items():
+        assert train.start([tiny(steps=150, evaluate_every=every)], [folder], unverified=True) == 0
+    often, once = (outcome(folder)[1] for folder in folders.values())
+    keys = [arrays["agent/key"] for arrays in (often, once)]
+    row.exact("RN06", "random key with and without evaluations", keys[0] == keys[1], f"{keys[0]}, expected {keys[1]}")
+    episodes = [[line for line in log.read(folder) if "charts/episodic_return" in line] for folder in folders.values()]
+    same = episodes[0] == episodes[1] and len(episodes[0]) > 1
+    row.exact("EV09", "training episodes with and without evaluations", same, f"{episodes[0]}, expected {episodes[1]}")
+    odd = [name for name in once if often.get(name) != once[name]]
+    row.exact("EV09", "last checkpoint with and without evaluations", odd == [], f"differ: {odd}")
+
+
 def test_killed_and_resumed(uninterrupted, launch, row, tmp_path):
     """SIGKILL at a random moment of the run, then --resume, in processes of their own."""
     reference = outcome(uninterrupted)

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
-from simulators import Clock, Poisoned
+from simulators import Clock, Counter, Poisoned
 
 from deep import vector
 from deep.environments import Environment
@@ -84,6 +84,15 @@ def test_each_environment_does_what_it_does_alone(row, threads):
             row.exact("BT08", "acted on next", np.array_equal(made.now[place], observation), f"{made.now[place]}")
         row.exact("RN04", "actions of its own", one.inner.taken == together[place].inner.taken, "actions mixed up")
     row.exact("EV09", "resets", sorted(reseeded) == [0, 0, 0, 1, 1, 1, 3, 4, 4, 4], f"{sorted(reseeded)}")
+
+
+def test_each_environment_is_reset_with_its_own_seed(row):
+    several = [Environment(Counter(end=2)) for _ in range(3)]
+    vector.reset(several, [11, 12, 13])
+    for _ in range(2):
+        vector.step(several, np.zeros((3, 1), np.float32), lambda place: 21 + place)
+    seen = [one.inner.seeds for one in several]
+    row.exact("RN04", "seeds of environments in step", seen == [[11, 21], [12, 22], [13, 23]], f"reset with {seen}")
 
 
 def test_a_number_that_is_none_is_named_with_its_environment():
