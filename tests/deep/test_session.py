@@ -65,7 +65,7 @@ def test_one_update_for_each_step_after_the_warm_up(row, tiny, preset):
 def test_reported_returns_are_the_environments_own(row, tiny):
     """A shift of the rewards is for the learner; in reported returns it would favour short or long episodes."""
     run = Session([tiny(reward_shift=-2.0)], [Environment(Counter(end=3), name="counter")])
-    returns = [ended.episodic_return for _ in range(6) for ended in run.advance() if ended is not None]
+    returns = [ended.episodic_return for _ in range(6) for episodes in run.advance() for ended in episodes]
     row.exact("EV08", "reported returns under shifted rewards", returns == [6.0, 6.0], f"{returns}, expected 1 + 2 + 3")
     stored = np.asarray(lane(run.replay, 0).reward[:6]).tolist()
     row.exact("EV08", "stored rewards are shifted", stored == [-1.0, 0.0, 1.0] * 2, f"{stored}")
