@@ -30,8 +30,8 @@ def test_a_stopped_count_goes_on(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"failed": {"test_a": "E  assert 2 <= 1"}, "status": 1}, {"status": 2}, {"passed": 0}],
-    ids=["a failure", "an interruption", "nothing ran"],
+    [{"failed": {"test_a": "E  assert 2 <= 1"}, "status": 1}, {"status": 2}],
+    ids=["a failure", "an interruption"],
 )
 def test_what_is_not_green_is_counted(changes, tmp_path, capsys):
     def once(seed, tests, precision):
@@ -39,3 +39,16 @@ def test_what_is_not_green_is_counted(changes, tmp_path, capsys):
 
     assert false_alarms.main(["--runs", "3", "--log", str(tmp_path / "alarms.jsonl")], once) == 1
     assert "1 not green: seeds [2]" in capsys.readouterr().out
+
+
+def test_a_run_without_tests_stops_the_count_and_is_not_remembered(tmp_path, capsys):
+    log = tmp_path / "alarms.jsonl"
+
+    def once(seed, tests, precision):
+        return {"seed": seed, **GREEN, "status": 2, "passed": 0, "said": "No module named deep"}
+
+    assert false_alarms.main(["--runs", "3", "--log", str(log)], once) == 2
+    assert not log.exists()
+    said = capsys.readouterr().err
+    assert "expected tests to run, saw none (exit status 2)" in said
+    assert "No module named deep" in said
