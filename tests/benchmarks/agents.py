@@ -77,8 +77,14 @@ def last_return(log: Path) -> float:
 def theirs(agent: str, python: str) -> list[float]:
     """The same of the peer, each seed in a process of its own interpreter."""
     command = [python, __file__, "--peer", agent]
-    runs = (subprocess.run([*command, str(seed)], check=True, capture_output=True, text=True) for seed in SEEDS)
-    return [float(run.stdout.splitlines()[-1]) for run in runs]
+    found = []
+    for seed in SEEDS:
+        run = subprocess.run([*command, str(seed)], check=False, capture_output=True, text=True)
+        if run.returncode:
+            name = ROWS[agent].peer
+            sys.exit(f"error: {name} by {python}: expected a return, saw exit status {run.returncode}:\n{run.stderr}")
+        found.append(float(run.stdout.splitlines()[-1]))
+    return found
 
 
 def peer(agent: str, seed: int) -> float:
