@@ -49,8 +49,9 @@ def flow(arguments: argparse.Namespace) -> int:
     facts = {
         **process_facts(arguments, mdp), "divergence": solved.divergence.name, "beta": solved.beta,
         "method": solved.method, "iterations": solved.iterations, "status": solved.status.name,
-        "primal": solved.primal, "dual": solved.dual, "gap": solved.gap, "flow_residual": solved.flow_residual,
-        "mean_reward": reward, "occupancy": solved.occupancy, "ratio": solved.ratio, "values": solved.values,
+        "value": solved.value, "primal": solved.primal, "dual": solved.dual, "gap": solved.gap,
+        "flow_residual": solved.flow_residual, "mean_reward": reward, "occupancy": solved.occupancy,
+        "ratio": solved.ratio, "values": solved.values,
         "td_error": solved.td_error, "policy": solved.policy, "behavior": solved.behavior,
     }  # fmt: skip
     lines = [

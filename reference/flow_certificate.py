@@ -37,10 +37,11 @@ _SMALLEST = 2.0**-1074
 
 
 class FlowBounds(NamedTuple):
-    """`primal <= optimum <= dual`; `residual` bounds `sum |R(d)|` of the occupancy that was given."""
+    """`primal <= optimum <= dual`, `value` between them as float64 finds it; `residual` bounds `sum |R(d)|`."""
 
     primal: float
     dual: float
+    value: float
     residual: float
 
     @property
@@ -67,7 +68,7 @@ def certify_flow(
         y, radius = local / flow.beta, (blur / flow.beta + UNIT_ROUNDOFF * np.abs(local / flow.beta)) * _OUTWARD
         above = y + radius * _OUTWARD + (flow.divergence.argument_accuracy + UNIT_ROUNDOFF) * np.abs(y)
         if not np.all(above < flow.divergence.supremum):
-            return FlowBounds(-math.inf, math.inf, _flow_residual(flow, occupancy))
+            return FlowBounds(-math.inf, math.inf, math.inf, _flow_residual(flow, occupancy))
         conjugate = np.asarray(flow.divergence.conjugate(above))
         start, start_error = _start(mdp, flow, offset, deviation)
         terms = flow.law * conjugate
@@ -90,8 +91,11 @@ def certify_flow(
             lost = min(lost, _fenchel_young(flow, occupancy, visits, y - radius, conjugate, spread_one=not relative))
             if lost + 2.0 * error <= target:
                 break
+        plain = math.fsum(flow.law * np.asarray(flow.divergence.conjugate(y)))
     primal = value - (2.0 * error + lost) * _OUTWARD
-    return FlowBounds(primal if math.isfinite(primal) else -math.inf, dual, residual)
+    primal = primal if math.isfinite(primal) else -math.inf
+    guess = min(max(math.fsum([start, flow.beta * plain, flow.constant]), primal), dual)
+    return FlowBounds(primal, dual, guess, residual)
 
 
 def _td_error(mdp: MDP, flow: Flow, offset: float, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,8 @@ _COOLING = 0.2  # the next temperature, as a share of this one
 _NEAR = 0.5  # squared Newton decrement below which a temperature is left: the next start is close enough
 _INSIDE = 0.99  # share of the way to a boundary that a step may go
 _DONE = 1e-22  # squared decrement, relative to one: the dual is then exact far below its rounding
+_SMALL = 1e-10  # squared decrement that may be made of rounding
+_STALLED = 3  # steps in a row that leave more than a quarter of the smallest one so far
 _RUNAWAY = 1e-9  # share of the terms of a sum above which its sign is not made of rounding
 _TINY = 1e-300
 
@@ -81,7 +83,7 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
     # At an end of the domain the secant has no slope, and where a whole state has none its value would have no step.
     # An argument just inside may round to the end: what counts is the implied ratio, where the secant takes its limit.
     ratio = np.where(_curvature(flow, implied, y) > 0.0, ratio, 0.5 * (ratio + 1.0))
-    best, decrement, iteration = math.inf, math.inf, 0
+    best, decrement, iteration, stalled = math.inf, math.inf, 0, 0
     finished = unbounded = False
     while iteration < max_iterations:
         iteration += 1
@@ -115,8 +117,10 @@ def _follow(flow: Flow, system: NormalEquations, max_iterations: int) -> Iterate
                 offset = _centred(flow, law, beta, offset, deviation)
                 y = _arguments(flow, beta, offset, deviation)
             continue
-        # Quadratic convergence ends in rounding: a decrement that is small and no longer falls is made of it.
-        if decrement <= _DONE or (decrement < 1e-10 and decrement > 0.25 * best):
+        # Quadratic convergence ends in rounding: a decrement that is small and no longer falls is made of it. One step
+        # does not tell, for secants of rare pairs may hold it up before it falls to the end.
+        stalled = stalled + 1 if _SMALL > decrement > 0.25 * best else 0
+        if decrement <= _DONE or stalled == _STALLED:
             finished = True
             break
         best = min(best, decrement)

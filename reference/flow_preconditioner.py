@@ -26,7 +26,7 @@ from reference.flow import Flow
 
 __all__ = ["policy_inverse"]
 
-_FORGOTTEN = 0.1  # what (gamma P)^k may leave of a vector, its mean apart
+_FORGOTTEN = 0.05  # what (gamma P)^k may leave of a vector, its mean apart
 _TERMS = 12  # of the polynomial; a chain that needs more mixes too slowly for it
 _RARE = 0.01  # actions of a smaller share of W are left out of the policy
 _TINY = 1e-300

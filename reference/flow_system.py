@@ -24,10 +24,10 @@ from reference.rounding import UNIT_ROUNDOFF
 
 __all__ = ["NormalEquations"]
 
-_SHORT = 50  # conjugate-gradient steps with a unit diagonal after which the policy of the weights is tried
+_SHORT = 30  # conjugate-gradient steps with a unit diagonal after which the policy of the weights is tried
 _POLICY = 40  # steps with that policy, a dozen times as dear, after which a factorisation is taken
 _LONG = 1500  # steps where there can be none: a direction that is not quite Newton's still descends
-_ACCURATE = 1e-3  # with the policy steps are so few that looser directions cost more Newton steps than they save
+_ACCURATE = 1e-2  # with the policy steps are so few that looser directions cost more Newton steps than they save
 _RESIDUAL = 1e-8  # of the right-hand side, above which Cholesky factors are given up for orthogonal ones
 _REFINEMENTS = 5
 _TINY = 1e-300

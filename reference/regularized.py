@@ -54,6 +54,7 @@ class RegularizedOccupancy:
       (the dual is attained only in that limit, OCC-03); `td_error` `(S, A)`: delta_V, NaN where not available.
     * `primal <= optimum <= dual`, and `gap` = dual - primal: rounding counted, so `gap` is never zero. `dual` is that
       of `values`; `primal` that of the exact occupancy of `policy` (or of one within rounding of it that keeps a cap).
+      `value` lies between them: the dual as float64 finds it, no bound but the best guess of the optimum.
     * `flow_residual`: bound on the sum of |what d lacks of (1)|.
     * `status` says whether `gap` met the tolerance; `iterations` Newton steps were taken, by `method`.
     """
@@ -65,6 +66,7 @@ class RegularizedOccupancy:
     policy: Float64[np.ndarray, "S A"]
     primal: float
     dual: float
+    value: float
     gap: float
     flow_residual: float
     behavior: Float64[np.ndarray, "S A"]
@@ -84,7 +86,7 @@ class RegularizedOccupancy:
         ending = self.status.name.lower().replace("_", " ")
         return (
             f"RegularizedOccupancy({states} states, {actions} actions, {self.divergence!r}, beta {self.beta:g}, "
-            f"value {self.dual:.6g}, gap <= {self.gap:.1e}, flow residual <= {self.flow_residual:.1e}, {ending}, "
+            f"value {self.value:.6g}, gap <= {self.gap:.1e}, flow residual <= {self.flow_residual:.1e}, {ending}, "
             f"{self.method}, {self.iterations} iterations)"
         )
 
@@ -134,6 +136,7 @@ def regularized_occupancy(
         policy=_policy(mdp, behavior, flow, flow.law * found.ratio),
         primal=bounds.primal,
         dual=bounds.dual,
+        value=bounds.value,
         gap=bounds.gap,
         flow_residual=bounds.residual,
         behavior=behavior,

@@ -350,6 +350,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes and gamma 0.99 only")
     parser.add_argument("--memory", action="store_true", help="peak memory in place of times")
     parser.add_argument("--only", default="", help="instances whose name contains this")
+    parser.add_argument("--discounts", type=float, nargs="+", default=FULL, help="default: %(default)s")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -363,7 +364,7 @@ def main() -> None:
     elif given.quick:
         table(QUICK, QUICK_STATES, 3, given.only)
     else:
-        table(FULL, 10**9, given.repetitions, given.only)
+        table(tuple(given.discounts), 10**9, given.repetitions, given.only)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def test_optimum_is_enclosed_to_forty_digits(row, instance):
     row("OCC-10", "enclosure at sixty digits", width, *tolerances_flow.far_below(found))
     row("OCC-01", "optimum above dual", max(-above, 0.0), *tolerances_flow.far_below(found))
     row("OCC-01", "optimum below primal", max(-below, 0.0), *tolerances_flow.far_below(found))
+    row.exact("OCC-10", "value in its enclosure", found.primal <= found.value <= found.dual, f"{found.value} outside")
     row("OCC-10", "gap of the flow problem", found.gap, *tolerances_flow.gap_floor(drawn.mdp, found))
     data = law > 0.0
     bound, reason = tolerances_flow.strong_concavity(
