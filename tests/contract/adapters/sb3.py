@@ -319,7 +319,9 @@ class Continuous:
         return state.layers
 
 
-def continuous(divergence: str | None) -> Continuous:
+def continuous(divergence: str | None, penalised: bool = False) -> Continuous:
+    if penalised:
+        raise NotOffered(f"{NAME}: a gradient penalty is not offered")
     if divergence is not None:
         raise NotOffered(f"{NAME}: divergence {divergence} is not offered")
     return Continuous()

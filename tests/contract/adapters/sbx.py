@@ -244,7 +244,9 @@ class Continuous:
         return Layers(twins, targets, heads[:-2], heads[-2], heads[-1], [], log_alpha, self.log_std_range)
 
 
-def continuous(divergence: str | None) -> Continuous:
+def continuous(divergence: str | None, penalised: bool = False) -> Continuous:
+    if penalised:
+        raise NotOffered("SBX: a gradient penalty is not offered")
     if divergence is not None:
         raise NotOffered(f"SBX: divergence {divergence} is not offered")
     return Continuous()
