@@ -12,7 +12,7 @@ from others.verdicts import Column, Comparison, Row, State, Verdict
 _MORE = """
 td.known { background: #b8860b22; } .warn { color: #9a6b00; } pre { font-size: 12px; white-space: pre-wrap;
 overflow-wrap: anywhere; background: #8881; padding: .5rem; } details { margin: .4rem 0; } summary { cursor: pointer; }
-p.about { max-width: 60rem; }
+p.about { max-width: 60rem; } p, summary, code { overflow-wrap: anywhere; }
 """
 _TONES = {
     Verdict.AGREES: "good",
