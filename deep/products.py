@@ -29,11 +29,12 @@ def product(x: Float[Array, "B M"], kernel: Float[Array, "M N"]) -> Float[Array,
 
 
 def _forward(x: Any, kernel: Any) -> tuple[Float[Array, "B N"], Any]:
-    y = x.value @ kernel.value
-    if not kernel.perturbed or y.shape[1] < x.value.shape[1]:
-        return y, (x.value, None, kernel.value)
-    y, transposed = _written((y, x.value.T))  # together, so that the copy is made now and not when it is needed
-    return y, (x.value, transposed, kernel.value)
+    rows, matrix = x.value, kernel.value
+    if not kernel.perturbed or matrix.shape[1] < matrix.shape[0]:
+        return rows @ matrix, (rows, None, matrix)
+    rows = _written(rows)  # or else the transposed copy is made of whatever computes the rows, done anew
+    y, transposed = _written((rows @ matrix, rows.T))  # together: the copy is made now and not when it is needed
+    return y, (rows, transposed, matrix)
 
 
 def _backward(residuals: Any, g: Any) -> tuple[Float[Array, "B M"], Float[Array, "M N"]]:
