@@ -109,7 +109,8 @@ def watched(learner: Learner, plan: interaction.Plan, observation_size: int, act
 def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
     """``function`` on a leading axis of lanes of its first ``mapped`` arguments; the others are shared.
 
-    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing.
+    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing as long as
+    the update is under a condition (:func:`deep.interaction.learn`).
     """
     if lanes > 1:
         return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)
