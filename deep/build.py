@@ -277,7 +277,8 @@ def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.
 
 @functools.lru_cache(maxsize=64)
 def _adam(learning_rate: float) -> optax.GradientTransformation:
-    return optax.adam(learning_rate)
+    """Adam on each group of parameters as one vector: the same up to rounding, in fewer kernels and fewer arguments."""
+    return optax.flatten(optax.adam(learning_rate))
 
 
 @functools.lru_cache(maxsize=64)

@@ -37,13 +37,11 @@ class TanhNormal(NamedTuple):
     def log_prob(self, pre_tanh: Float[Array, "B U"]) -> Float[Array, " B"]:
         """log pi(tanh(u)) in nats: log N(u) - sum log(1 - tanh(u)^2) (SAC-14)."""
         z = (pre_tanh - self.mean) * jnp.exp(-self.log_std)
-        normal = -0.5 * jnp.square(z) - self.log_std - 0.5 * math.log(2.0 * math.pi)
-        return jnp.sum(normal - log_tanh_slope(pre_tanh), axis=-1)
+        return self._log_density(z, pre_tanh)
 
     def sample_pre_tanh(self, key: Key[Array, ""]) -> Float[Array, "B U"]:
         """u = mean + std * noise, differentiable in mean and log_std."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.exp(self.log_std) * noise
+        return self._pre_tanh(self._noise(key))
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "B U"]:
         """One action per row."""
@@ -55,8 +53,22 @@ class TanhNormal(NamedTuple):
 
     def expect(self, key: Key[Array, ""], function: Integrand) -> PyTree[Float[Array, " B"]]:
         """One-sample reparameterised estimate of E[function(a, log pi(a))]."""
-        u = self.sample_pre_tanh(key)
-        return function(jnp.tanh(u), self.log_prob(u))
+        noise = self._noise(key)
+        u = self._pre_tanh(noise)
+        return function(jnp.tanh(u), self._log_density(noise, u))
+
+    def _noise(self, key: Key[Array, ""]) -> Float[Array, "B U"]:
+        # Behind a barrier, or else XLA's CPU backend computes the inverse error function anew in every fused loop that
+        # reads the noise: 0.2 ms of an update's 7 on one core.
+        return jax.lax.optimization_barrier(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def _pre_tanh(self, noise: Float[Array, "B U"]) -> Float[Array, "B U"]:
+        return self.mean + jnp.exp(self.log_std) * noise
+
+    def _log_density(self, z: Float[Array, "B U"], pre_tanh: Float[Array, "B U"]) -> Float[Array, " B"]:
+        """log pi(tanh(u)) of u = mean + std * z."""
+        normal = -0.5 * jnp.square(z) - self.log_std - 0.5 * math.log(2.0 * math.pi)
+        return jnp.sum(normal - log_tanh_slope(pre_tanh), axis=-1)
 
 
 class Categorical(NamedTuple):

@@ -11,7 +11,7 @@ the update splits what it is handed; acting splits what is left into (next, act)
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +119,7 @@ def learn(
         key, sample_key, select_key, initial_key = jax.random.split(state.key, 4)
         indices, batch = draw(learner, plan, settings, state, memory, sample_key, select_key)
         begun = _initial(plan, memory, initial_key)
-        state, new_weight, metrics = learner.method.update(learner, settings, state._replace(key=key), batch, begun)
+        state, new_weight, metrics = _update(learner, settings, state._replace(key=key), batch, begun)
         if learner.weighting is not None:
             memory = memory._replace(replay=replay.set_weights(memory.replay, indices, new_weight))
         return (state, memory), metrics
@@ -149,6 +149,25 @@ def interact(
     key, act_key = jax.random.split(state.key)
     action = learner.method.act(learner, settings, state, observation, act_key)
     return state._replace(key=key), memory, action, metrics
+
+
+def _update(
+    learner: Learner, settings: Settings, state: State, batch: Batch, begun: Initial | None
+) -> tuple[State, Float[Array, " B"], Metrics]:
+    """The method's update, under a condition that is always true, but not at compile time.
+
+    Without it XLA's CPU backend copies the donated state, moments and parameters, where a single lane's axis is dropped
+    and put back around the update. The predicate is shared by all lanes and stays one branch under `vmap`.
+    """
+
+    def update(state: State) -> tuple[Any, ...]:
+        return learner.method.update(learner, settings, state, batch, begun)
+
+    def leave(state: State) -> tuple[Any, ...]:
+        metrics = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), jax.eval_shape(update, state)[2])
+        return state, batch.weight, metrics
+
+    return jax.lax.cond(jax.lax.optimization_barrier(jnp.ones((), bool)), update, leave, state)
 
 
 def _initial(plan: Plan, memory: Memory, key: Key[Array, ""]) -> Initial | None:

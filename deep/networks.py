@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from deep import products
 from deep.distributions import Categorical, Normal, TanhNormal
 
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -34,7 +35,7 @@ class Networks(NamedTuple):
 
 
 # Flax fixes parameters at float32; ``float`` follows JAX's default precision, so x64 checks run in float64.
-dense = partial(nn.Dense, param_dtype=float)
+dense = partial(nn.Dense, param_dtype=float, dot_general=products.dot_general)
 lecun = nn.initializers.lecun_normal()  # Flax's own default
 hidden_gain, head_gain = nn.initializers.orthogonal(math.sqrt(2.0)), nn.initializers.orthogonal(1.0)
 

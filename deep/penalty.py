@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from deep import products
+
 Dense = dict[str, Float[Array, "..."]]
 
 
@@ -106,7 +108,7 @@ def _backward(residuals: Any, cotangents: tuple[Float[Array, " B"], Float[Array,
         tangents.append(jnp.where(x > 0, moved, 0.0))
         moved = tangents[-1] @ layer["kernel"]
     gradients = [
-        {"kernel": (e[:, None] * x + tangent).T @ slope, "bias": e @ slope}
+        {"kernel": products.transposed_product(e[:, None] * x + tangent, slope), "bias": e @ slope}
         for x, tangent, slope in zip(activations, tangents, slopes, strict=True)
     ]
     inward = e[:, None] * (slopes[0] @ layers[0]["kernel"].T)

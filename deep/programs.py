@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from deep import agent, build, interaction, seeds, watch
 from deep.config import Config
@@ -21,7 +21,8 @@ from deep.watch import Record
 class Programs(NamedTuple):
     """The compiled functions of a session; every argument but the settings has a leading axis of lanes.
 
-    State, memory and record are donated: updated in place, the buffer is never copied.
+    State, memory and record are donated: updated in place, the buffer is never copied. The settings are one vector
+    (:func:`packed`), for on the host every argument of a dispatch costs some 3 microseconds.
     """
 
     create: Callable[..., State]
@@ -55,13 +56,15 @@ def programs(learner: Learner, plan: interaction.Plan, observation_size: int, ac
         return watch.watch(record, metrics, state.params._asdict(), state.step)
 
     def interact(state, memory, record, row, settings):
-        state, memory, action, metrics = interaction.interact(learner, plan, settings, state, memory, *unpack(row))
+        state, memory, action, metrics = interaction.interact(
+            learner, plan, Settings(*settings), state, memory, *unpack(row)
+        )
         return state, memory, seen(record, metrics, state), action, metrics
 
     def learn(state, memory, record, settings, count):
         def once(carry, _):
             state, memory, record = carry
-            state, memory, metrics = interaction.learn(learner, plan, settings, state, memory)
+            state, memory, metrics = interaction.learn(learner, plan, Settings(*settings), state, memory)
             return (state, memory, seen(record, metrics, state)), metrics
 
         carry, history = jax.lax.scan(once, (state, memory, record), length=count)
@@ -69,7 +72,7 @@ def programs(learner: Learner, plan: interaction.Plan, observation_size: int, ac
 
     def first_action(state, observation, settings):
         key, act_key = jax.random.split(state.key)
-        return state._replace(key=key), learner.method.act(learner, settings, state, observation, act_key)
+        return state._replace(key=key), learner.method.act(learner, Settings(*settings), state, observation, act_key)
 
     return Programs(
         jax.jit(_on_lanes(create, lanes, 1)),
@@ -87,6 +90,11 @@ def programs(learner: Learner, plan: interaction.Plan, observation_size: int, ac
     )
 
 
+def packed(settings: Settings) -> Float[Array, " S"]:
+    """The settings as the programs take them."""
+    return jnp.stack(settings)
+
+
 @functools.lru_cache(maxsize=64)
 def watched(learner: Learner, plan: interaction.Plan, observation_size: int, action_size: int) -> tuple[str, ...]:
     """The names of what an update computes, in its order: what :mod:`deep.watch` looks at."""
@@ -101,7 +109,8 @@ def watched(learner: Learner, plan: interaction.Plan, observation_size: int, act
 def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
     """``function`` on a leading axis of lanes of its first ``mapped`` arguments; the others are shared.
 
-    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing.
+    One lane is no batched product with a batch of one: its axis is dropped and put back, which costs nothing as long as
+    the update is under a condition (:func:`deep.interaction.learn`).
     """
     if lanes > 1:
         return lambda *args: jax.vmap(function, [0] * mapped + [None] * (len(args) - mapped))(*args)

@@ -64,7 +64,7 @@ class Session:
         config, environment = configs[0], environments[0]
         self.configs, self.environments, self.config = list(configs), list(environments), config
         self.learner = learner or build.learner_of(config, environment.action_size)
-        self.settings = build.settings_of(config, environment.action_size)
+        self.settings = programs.packed(build.settings_of(config, environment.action_size))
         data = None
         if config.dataset is not None:
             data = offline.read(config.dataset, environment, config.reward_shift)

@@ -223,7 +223,7 @@ FAULTS = (
         "NU05",
         "products of matrices with the ten binary digits of TF32",
         "networks.py",
-        "dense = partial(nn.Dense, param_dtype=float)",
+        "dense = partial(nn.Dense, param_dtype=float, dot_general=products.dot_general)",
         "import jax\n\n\ndef tf32(a, b, *rest, **options):\n"
         "    return jax.lax.dot_general(*(jax.lax.reduce_precision(x, 8, 10) for x in (a, b)), *rest, **options)\n\n\n"
         "dense = partial(nn.Dense, param_dtype=float, dot_general=tf32)",
