@@ -6,8 +6,9 @@
                                           (`operators`), exact learning curves (`moments`), and a proven bound on the
                                           error of a run, step by step (`contraction`)
     C8  `semi_gradient`, `features`       exact expected updates, projected fixed points, stability (`linear`), exact
-                                          moments of the weights (`linear_moments`), what other objectives find
-                                          (`objectives`), and what diverges (`counterexamples`)
+                                          moments of the weights (`linear_moments`), a proven bound on them along a
+                                          run (`linear_envelope`), what other objectives find (`objectives`), and what
+                                          diverges (`counterexamples`)
     C9  `softmax`, `policy_gradient`      exact gradients of three metrics, with bounds; `reinforce` and `baselines`,
                                           beside the exact law of their estimates (`gradient_moments`)
     C10 `actor_critic`, `advantages`, `importance`, `off_policy`, `deterministic`     exact biases, moments, fields and
@@ -88,8 +89,11 @@ from reference.learning.linear import projection as projection
 from reference.learning.linear import spectral_radius as spectral_radius
 from reference.learning.linear import stability as stability
 from reference.learning.linear import td_system as td_system
+from reference.learning.linear_envelope import WeightEnvelope as WeightEnvelope
+from reference.learning.linear_envelope import weight_envelope as weight_envelope
 from reference.learning.linear_moments import Outcomes as Outcomes
 from reference.learning.linear_moments import independent_td as independent_td
+from reference.learning.linear_moments import pair_outcomes as pair_outcomes
 from reference.learning.linear_moments import td_outcomes as td_outcomes
 from reference.learning.linear_moments import weight_moments as weight_moments
 from reference.learning.moments import ErrorMoments as ErrorMoments
