@@ -12,7 +12,8 @@
     C9  `softmax`, `policy_gradient`      exact gradients of three metrics, with bounds; `reinforce` and `baselines`,
                                           beside the exact law of their estimates (`gradient_moments`)
     C10 `actor_critic`, `advantages`, `importance`, `off_policy`, `deterministic`     exact biases, moments, fields and
-                                          gradients; ascent to the Riccati gain at a proven rate
+                                          gradients; ascent to the Riccati gain at a proven rate; what a run of any
+                                          sampled policy gradient is bound to gain (`gains`)
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
@@ -63,6 +64,14 @@ from reference.learning.deterministic import riccati_distance as riccati_distanc
 from reference.learning.features import aggregated as aggregated
 from reference.learning.features import one_hot as one_hot
 from reference.learning.features import per_action as per_action
+from reference.learning.gains import Gain as Gain
+from reference.learning.gains import Prospects as Prospects
+from reference.learning.gains import actor_gains as actor_gains
+from reference.learning.gains import domination_constant as domination_constant
+from reference.learning.gains import martingale_bound as martingale_bound
+from reference.learning.gains import prospects as prospects
+from reference.learning.gains import reinforce_gains as reinforce_gains
+from reference.learning.gains import smoothness as smoothness
 from reference.learning.gradient_descent import LeastSquares as LeastSquares
 from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tolerances_learning
+from episodic import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few, mdps, policies
@@ -43,20 +44,6 @@ from reference.learning import (
     td_error_moments,
 )
 from reference.rounding import gamma_n
-
-
-def twins(discount: float) -> Task:
-    """Two pairs of almost equal states and an end: little noise, and policies that are worth very different amounts.
-
-    Action 0 leads to one of the first pair, action 1 to one of the second pair, and from there to the end.
-    """
-    rows = np.zeros((5, 2, 5))
-    rows[:2, 0, :2] = rows[:2, 1, 2:4] = rows[2:4, 0, :2] = 0.5
-    rows[2:, 1, 4] = rows[4, 0, 4] = 1.0
-    available = np.ones((5, 2), dtype=np.bool_)
-    available[4, 1] = False
-    rewards = [[-8.0, 4.0], [-7.5, 3.5], [8.0, -4.0], [7.5, -4.5], [0.0, 0.0]]
-    return Task(MDP(rows, rewards, discount, [0.25] * 4 + [0.0], available))
 
 
 def uniform(task: Task) -> np.ndarray:
