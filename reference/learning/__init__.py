@@ -47,6 +47,7 @@ from reference.learning.contraction import TargetNoise as TargetNoise
 from reference.learning.contraction import action_noise as action_noise
 from reference.learning.contraction import concentrated as concentrated
 from reference.learning.contraction import enveloped as enveloped
+from reference.learning.contraction import enveloped_windows as enveloped_windows
 from reference.learning.contraction import state_noise as state_noise
 from reference.learning.counterexamples import Counterexample as Counterexample
 from reference.learning.counterexamples import baird as baird

@@ -226,7 +226,7 @@ def test_random_processes(row, situation, seed):
 
 def test_faults_leave_the_bound(row):
     """What the bound tells apart: learners of neighbouring processes, begun at the fixed point, leave it (RL-20)."""
-    (task, _), steps, sizes = levers(), 1500, StepSizes(4.0, 1.0, 1000.0)
+    (task, _), steps, sizes = levers(), 600, StepSizes(4.0, 1.0, 1000.0)
     greedy, best = best_fit(task, np.array([0.0, 1.0]))
     outcomes, start = pair_outcomes(task, EVEN, SIGNS, greedy), best.weights
     bound = weight_envelope(outcomes, best.weights, sizes, start, steps, np.eye(2), 4, FALSE_ALARM).bounds[-1]

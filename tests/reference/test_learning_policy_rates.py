@@ -56,12 +56,12 @@ STILL = constant(2.0**-200)
 
 
 def fork(discount: float = 0.5) -> Task:
-    """A turn into one of two states that pay 1 or nothing and 1/4 or nothing, and the end: two steps at most."""
+    """A turn into one of two states that pay 1 or nothing and 1/8 or nothing, and the end: two steps at most."""
     rows = np.zeros((4, 2, 4))
     rows[0, 0, 1] = rows[0, 1, 2] = 1.0
     rows[1:, :, 3] = 1.0
     available = np.array([[True, True]] * 3 + [[True, False]])
-    pay = [[0.0, 0.0], [1.0, 0.0], [0.25, 0.0], [0.0, 0.0]]
+    pay = [[0.0, 0.0], [1.0, 0.0], [0.125, 0.0], [0.0, 0.0]]
     return Task(MDP(rows, pay, min(discount, 0.5), [0.5, 0.25, 0.25, 0.0], available), discount)
 
 
@@ -170,7 +170,7 @@ def test_reinforce(row, baseline):
     Where runs begin both are larger: no run has stayed there. And J ends above that of every policy that turns the
     wrong way, another stationary point.
     """
-    task, steps, runs, size = fork(1.0), 1000, 32, 0.0625
+    task, steps, runs, size = fork(1.0), 600, 32, 0.0625
     policy, chosen = tabular(task.mdp), None if baseline == "none" else value_baseline
     updates = reinforce(task, policy, constant(size), steps, 2, runs, np.random.default_rng(1), 0.0, baseline=chosen)
     kept, smooth = [], smoothness(task, policy, 2)
@@ -200,7 +200,7 @@ def test_actor_critic(row, method):
 
     Expected updates are those of the critic as it stands; that they are as large as they are says that it has learnt.
     """
-    task, steps, runs = fork(), 2000, 32
+    task, steps, runs = fork(), 1000, 32
     smooth, rest = smoothness(task, tabular(task.mdp), 2), (constant(0.0625), StepSizes(1.0, 2.0 / 3.0), steps, runs)
     rng, behaviour = np.random.default_rng(2), EVEN if method == "off-policy A2C" else None
     learner = {"QAC": qac, "A2C": a2c}.get(method, lambda task, *given: off_policy_a2c(task, EVEN, *given))
@@ -258,9 +258,9 @@ def test_critics(row, method):
 def test_off_policy_critic(row):
     """With an actor at rest, weighted TD(0) finds the values of the actor, not those of the behaviour (RL-29)."""
     rows = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.25, 0.75], [0.75, 0.25]]])
-    task, logits = Task(MDP(rows, [[2.0, 0.5], [1.5, 1.0]], 0.5)), np.array([[0.5, -0.5], [0.5, -0.5]])
+    task, logits = Task(MDP(rows, [[2.0, 0.5], [1.5, 1.0]], 0.25)), np.array([[1.0, -1.0], [1.0, -1.0]])
     policy, behaviour = tabular(task.mdp).probabilities(logits.ravel()), np.full((2, 2), 0.5)
-    law, steps, size, runs = on_policy_law(task, behaviour), 6000, 2.0**-9, 8
+    law, steps, size, runs = on_policy_law(task, behaviour), 4000, 2.0**-9, 8
     found = projected_fixed_point(td_operator(task, policy), one_hot(2), law)
     other = projected_fixed_point(td_operator(task, behaviour), one_hot(2), law)
     outcomes = td_outcomes(task, policy, one_hot(2), None, behaviour)

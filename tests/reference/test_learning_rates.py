@@ -19,6 +19,7 @@ from reference.learning import (
     constant,
     double_q_learning,
     enveloped,
+    enveloped_windows,
     epsilon_greedy,
     epsilon_soft_optimum,
     expected_sarsa,
@@ -48,6 +49,10 @@ from reference.rounding import gamma_n
 
 def uniform(task: Task) -> np.ndarray:
     return task.mdp.available / task.mdp.available.sum(axis=1, keepdims=True)
+
+
+LEANING = np.array([[0.9375, 0.0625], [0.9375, 0.0625], [0.0625, 0.9375], [0.0625, 0.9375], [1.0, 0.0]])
+"""A policy of `twins` that mostly takes one action, so that there is little noise in what it takes."""
 
 
 def held(row, id, quantity, task, run, truth, bound, start=0.0, steps=1):
@@ -135,6 +140,30 @@ def test_sarsa_control(row):
     held(row, "RL-11", "epsilon-greedy Sarsa converges to the epsilon-soft optimum", task, table, truth, bound, 0.0,
          3 * STEPS)  # fmt: skip
     tells_apart(row, "RL-11", "the epsilon-soft optimum and not q*", bound, truth, optimal_values(task).q)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("method", ["TD", "Sarsa"])
+def test_windows(row, method, n):
+    """TD(0), Sarsa and their n-step forms along trajectories, where windows overlap (RL-15, RL-17)."""
+    task, policy, steps = twins(0.5), LEANING, 2500
+    sizes, id, rng = rescaled_linear(0.5**n), "RL-15" if method == "TD" else "RL-17", np.random.default_rng(n)
+    found, other = policy_values(task, policy), policy_values(task, uniform(task))
+    if method == "TD":
+        truth, noise, start = found.values, state_noise(task, policy, found.values), np.zeros((2, task.mdp.n_states))
+        learner = (n_step_td if n > 1 else td)(task, policy, *([n] if n > 1 else []), sizes, steps, 2, rng)
+        truth, far = np.where(task.terminal, 0.0, truth), np.where(task.terminal, 0.0, other.values)
+    else:
+        truth, far, noise = found.q, other.q, action_noise(task, found.q, policy, drawn=True)
+        start, act = task.table(2), following(policy)
+        learner = (n_step_sarsa if n > 1 else sarsa)(task, act, *([n] if n > 1 else []), sizes, steps, 2, rng)
+    known = [task, truth, noise, start, *([n] if n > 1 else []), sizes, steps, FALSE_ALARM]
+    last, bound = None, np.zeros(0)
+    for last, bound in (enveloped_windows if n > 1 else enveloped)(learner, *known):  # noqa: B007
+        pass
+    name = f"{n}-step {method}"
+    held(row, id, f"{name} along trajectories", task, last.table, truth, bound + found.error_bound, 0.0, steps)
+    tells_apart(row, id, f"{name}: the policy's values and not the uniform one's", bound, truth, far)
 
 
 @few
