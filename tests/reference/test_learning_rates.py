@@ -185,9 +185,22 @@ def test_random_processes(row, data, seed):
          action_noise(task, found.q, policy, drawn=True), None),
         ("RL-15", "TD(0)", td(task, policy, sizes, steps, 2, rng), found.values,
          state_noise(task, policy, found.values), np.zeros((2, mdp.n_states))),
+        ("RL-19", "double Q-learning", double_q_learning(task, exploring(0.5), sizes, steps, 2, rng), best.q,
+         action_noise(task, best.q), np.repeat(task.table(2)[:, None], 2, axis=1)),
     ):  # fmt: skip
         table, bound = run(task, learner, truth, noise, sizes, steps, 2, tables=start)
         held(row, id, f"{quantity} on random processes", task, table, truth, bound + found.error_bound, 0.0, steps)
+    for id, quantity, learner, truth, noise, start in (
+        ("RL-15", "3-step TD", n_step_td(task, policy, 3, sizes, steps, 2, rng),
+         np.where(task.terminal, 0.0, found.values), state_noise(task, policy, found.values),
+         np.zeros((2, mdp.n_states))),
+        ("RL-17", "3-step Sarsa", n_step_sarsa(task, following(policy), 3, sizes, steps, 2, rng), found.q,
+         action_noise(task, found.q, policy, drawn=True), task.table(2)),
+    ):  # fmt: skip
+        last, bound = None, np.zeros(0)
+        for last, bound in enveloped_windows(learner, task, truth, noise, start, 3, sizes, steps, FALSE_ALARM):  # noqa: B007
+            pass
+        held(row, id, f"{quantity} on random processes", task, last.table, truth, bound + found.error_bound, 0.0, steps)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
