@@ -10,7 +10,7 @@ import pytest
 import tolerances_gradients
 import tolerances_learning
 import tolerances_linear
-from episodic import twins
+from episodic import shared, twins
 from hypothesis import example, given
 from hypothesis import strategies as st
 from situations import ending, situations
@@ -163,6 +163,19 @@ def test_exact_sides(row, situation, seed):
         + best.error_bound + rounding, "(5)")  # fmt: skip
 
 
+def test_a_third_of_the_smoothness_is_needed(row):
+    """Two actions that pay 1 and 0: curvature reaches 1/(3 sqrt 3) along the logits, and L is 1/2 (RL-24)."""
+    task = Task(MDP(np.ones((1, 2, 1)), [[1.0, 0.0]], 0.0))
+    policy, length = tabular(task.mdp), 2.0**-8
+    # p'' = p (1 - p) (1 - 2 p) is largest at p = (3 + sqrt 3) / 6.
+    theta = np.array([np.log(2.0 + np.sqrt(3.0)), 0.0])
+    moved = theta + length * np.array([1.0, -1.0])
+    here, there = start_gradient(task, policy, theta), start_gradient(task, policy, moved)
+    bent = abs(there.objective - here.objective - here.gradient @ (moved - theta)) / (0.5 * 2.0 * length**2)
+    row.exact("RL-24", "L of a bandit", smoothness(task, policy) == 0.5, f"saw {smoothness(task, policy)}")
+    row.exact("RL-24", "a third of L is needed", bent > 0.5 / 3.0, f"curvature {bent}")
+
+
 @pytest.mark.parametrize("baseline", ["none", "v"])
 def test_reinforce(row, baseline):
     """The mean square of the gradient along a run, hence of what the policy lacks, is at most what is proven (RL-25).
@@ -224,17 +237,30 @@ def test_faults_break_the_account(row, method, fault):
     if fault != "no bootstrap":
         wrong = Task(MDP(task.mdp.transitions, -task.mdp.rewards, 0.5, task.mdp.initial, task.mdp.available))
     learner = a2c if behaviour is None else lambda task, *given: off_policy_a2c(task, EVEN, *given)
-    steps = learner(wrong, constant(0.25), StepSizes(1.0, 2.0 / 3.0), 400, 32, np.random.default_rng(3))
+    steps = learner(wrong, constant(0.25), StepSizes(1.0, 2.0 / 3.0), 250, 32, np.random.default_rng(3))
     gains = collected(actor_gains(steps, task, 0.0, 0.0, behaviour))
     stray = np.abs(np.cumsum((gains.realised - gains.expected).sum(axis=1)))
     radius = martingale_bound(gains.variance, gains.width, FALSE_ALARM)
     row.exact("RL-28", f"seen in {method}: {fault}", bool((stray > radius).any()), f"{(stray / radius).max():.2g}")
 
 
+def test_the_factor_is_missed(row):
+    """REINFORCE without gamma^t breaks (4) where its mean is taken for the gradient, and keeps it otherwise (RL-25)."""
+    (task, policy), steps, runs = shared(0.5), 100, 32
+    for factor in (True, False):
+        updates = reinforce(task, policy, constant(0.125), steps, 2, runs, np.random.default_rng(6), 0.0, factor=False)
+        gains = collected(reinforce_gains(updates, task, policy, 0.0, 2, factor=factor))
+        stray = np.abs(np.cumsum((gains.realised - gains.expected).sum(axis=1)))
+        outside = bool((stray > martingale_bound(gains.variance, gains.width, FALSE_ALARM)).any())
+        row.exact(
+            "RL-25", f"{'with' if factor else 'without'} gamma^t in the account", outside == factor, f"{stray[-1]}"
+        )
+
+
 @pytest.mark.parametrize("method", ["QAC", "A2C"])
 def test_critics(row, method):
     """With an actor at rest, the critics find q_pi and v_pi along trajectories, and not the optimum (RL-17)."""
-    task, sizes, steps = twins(0.5), rescaled_linear(0.5), 3000
+    task, sizes, steps = twins(0.5), rescaled_linear(0.5), 1500
     policy = task.mdp.available / task.mdp.available.sum(axis=1, keepdims=True)
     found, best, live = policy_values(task, policy), optimal_values(task), ~task.terminal
     rng, pairs = np.random.default_rng(4), method == "QAC"
@@ -260,7 +286,7 @@ def test_off_policy_critic(row):
     rows = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.25, 0.75], [0.75, 0.25]]])
     task, logits = Task(MDP(rows, [[2.0, 0.5], [1.5, 1.0]], 0.25)), np.array([[1.0, -1.0], [1.0, -1.0]])
     policy, behaviour = tabular(task.mdp).probabilities(logits.ravel()), np.full((2, 2), 0.5)
-    law, steps, size, runs = on_policy_law(task, behaviour), 4000, 2.0**-9, 8
+    law, steps, size, runs = on_policy_law(task, behaviour), 3000, 0.75 * 2.0**-8, 8
     found = projected_fixed_point(td_operator(task, policy), one_hot(2), law)
     other = projected_fixed_point(td_operator(task, behaviour), one_hot(2), law)
     outcomes = td_outcomes(task, policy, one_hot(2), None, behaviour)
