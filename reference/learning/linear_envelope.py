@@ -94,11 +94,11 @@ def weight_envelope(
     law = _law(outcomes)
     shares = law[outcomes.sources] * outcomes.probabilities
     matrix = np.einsum("n,ni,nj->ij", shares, outcomes.gradients, outcomes.differences)
-    found = stability(matrix)
-    if not found.stable:
+    spectrum = stability(matrix)
+    if not spectrum.stable:
         raise ValueError(
-            f"the expected update has the eigenvalues {found.eigenvalues} of A: expected positive real parts, or the "
-            "weights run away (RL-21)."
+            f"the expected update has the eigenvalues {spectrum.eigenvalues} of A: expected positive real parts, or "
+            "the weights run away (RL-21)."
         )
     weight = solve_continuous_lyapunov(matrix.T, np.eye(len(matrix)))
     length = np.linalg.cholesky(0.5 * (weight + weight.T)).T
@@ -107,7 +107,9 @@ def weight_envelope(
     sizes = step_sizes(np.arange(1, steps + 1))
     rows = np.vstack([np.eye(len(matrix)), functionals @ back])
     logarithm = np.log(2.0 * len(rows) * max(1, steps) * replications / failure)
-    bounds, lengths = _induction(noise, rows, length @ (start - weights), outcomes.first, sizes, logarithm, batch)
+    with np.errstate(over="ignore", invalid="ignore"):  # where the induction breaks, the bound is infinite
+        bounds, lengths = _induction(noise, rows, length @ (start - weights), outcomes.first, sizes, logarithm, batch)
+    bounds, lengths = (np.where(np.isnan(found), np.inf, found) for found in (bounds, lengths))
     return WeightEnvelope(bounds[:, len(matrix) :], lengths, float(np.linalg.cond(length)))
 
 
@@ -185,7 +187,8 @@ def _induction(
     nu, slope = noise.poisson
     nu_size, slope_size = float(np.linalg.norm(nu, axis=1).max()), float(np.linalg.norm(slope, 2, axis=(1, 2)).max())
     drift = float(np.linalg.norm(noise.matrix, 2))
-    ratio = np.sqrt(np.trace(noise.moving) / max(np.trace(noise.still), np.finfo(np.float64).tiny))
+    traces = float(np.trace(noise.still)), float(np.trace(noise.moving))
+    ratio = float(np.sqrt(traces[1] / traces[0])) if min(traces) > 2.0**-500 * max(traces) else 0.0
     reach = np.linalg.norm(rows, axis=1)
     rows_nu = np.abs(rows @ nu.T).max(axis=1)
     rows_slope = np.linalg.norm(np.einsum("mi,sij->smj", rows, slope), axis=2).max(axis=0)
@@ -202,7 +205,8 @@ def _induction(
             break
         nu_now = nu_size + slope_size * now
         share = 1.0 + ratio * now
-        moved = noise.still * share + (noise.moving * (now * share / ratio) if ratio > 0.0 else 0.0)
+        moved = share * (noise.still + noise.moving * (now / ratio)) if ratio > 0.0 else 2.0 * (
+            noise.still + noise.moving * (now * now))  # fmt: skip
         variance = onward @ variance @ onward.T + (size * size / batch) * moved
         increment = float((noise.increments[0] + noise.increments[1] * now).max())
         largest = max(rho * largest, size * increment / batch)

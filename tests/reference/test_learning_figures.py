@@ -109,24 +109,23 @@ def test_figure_of_the_walk(row):
 
 def test_figure_of_several_steps(row):
     """Figure 7.2, errors over ten episodes of the walk of 19: that of n = 4 with steps of 0.4 is above 0.25, and below
-    that of one step with any step size, and of 16 and of 32 steps where their curves are lowest.
+    that of one step, whatever the step size, and that of 16 steps where their curve is lowest.
 
     The mean of a norm is at least the norm of the mean, which is exact for one step.
     """
     walk, episodes = random_walk(19, -1.0, 1.0), 10
     live = ~walk.task.terminal
     biased = []
-    for alpha in (0.2, 0.4, 0.6, 0.8, 1.0):
+    for alpha in (0.4, 0.6, 0.8, 1.0):
         bias = td_error_moments(walk.task, walk.policy, alpha, episodes, 0.0).bias[1:, live]
         biased.append(float(np.sqrt((bias**2).mean(axis=1)).mean()))
     least = min(biased)
     # Tables stay in [-1, 1], so that no state errs by more than 1 + |v|.
     width = float(np.sqrt(np.mean((1.0 + np.abs(walk.values[live])) ** 2)))
-    enough = np.log(4.0 / FALSE_ALARM)
+    enough = np.log(3.0 / FALSE_ALARM)
     for n, alpha, runs, bets in (
-        (4, 0.4, 3000, ((0.25, True), (least, False))),
-        (16, 0.2, 500, ((least, True),)),
-        (32, 0.1, 300, ((least, True),)),
+        (4, 0.4, 2600, ((0.25, True), (least, False))),
+        (16, 0.2, 350, ((least, True),)),
     ):
         seen = walk_errors(walk, n, alpha, episodes, runs, np.random.default_rng(n), 0.0)[1:].mean(axis=0)
         for level, above in bets:

@@ -193,9 +193,16 @@ def mixed(task: Task) -> Task:
     return Task(MDP(blurred, task.mdp.rewards, task.discount, task.mdp.initial, task.mdp.available))
 
 
+def certain() -> tuple[Task, np.ndarray, np.ndarray]:
+    """A step that pays 1 and is the last: nothing is random, and no part of the noise is there at the fixed point."""
+    task = Task(MDP([[[0.0, 1.0]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.0, [1.0, 0.0]))
+    return task, np.ones((2, 1)), np.zeros((2, 2, 1))
+
+
 @few
 @given(situations(), st.integers(0, 2**32 - 1))
 @example(ending(), 0)
+@example(certain(), 0)
 def test_random_processes(row, situation, seed):
     """Wherever the expected update is stable the bounds hold at every step, however little a short run learns."""
     task, policy, _ = situation
