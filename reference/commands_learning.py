@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int
 from reference import figures, show
 from reference.commands import process_facts, process_of
 from reference.learners import LEARNERS, Learner, complete, known_step_sizes
-from reference.learning import StepSizes, TargetNoise, Task, enveloped
+from reference.learning import StepSizes, TargetNoise, Task, enveloped, enveloped_windows
 from reference.output import report, write_plot
 
 __all__ = ["learn"]
@@ -81,7 +81,11 @@ def _follow(
         pairs: Iterator[tuple[Any, np.ndarray | None]] = ((step, None) for step in steps)
     else:
         start = np.zeros((arguments.replications, *truth.shape))
-        pairs = enveloped(steps, task, truth, noise, start, step_sizes, arguments.steps, FAILURE)
+        n, last = learner.window(arguments), (step_sizes, arguments.steps, FAILURE)
+        if n == 1:
+            pairs = enveloped(steps, task, truth, noise, start, *last)
+        else:
+            pairs = enveloped_windows(steps, task, truth, noise, start, n, *last)
     numbers, errors, bounds = [], [], []
     with _live(arguments, learner.unit) as draw:
         for step, bound in pairs:

@@ -1,4 +1,4 @@
-"""Small episodic processes on which policy gradients are known."""
+"""Small episodic processes on which policy gradients are known, or fixed points are far apart."""
 
 from __future__ import annotations
 
@@ -36,3 +36,17 @@ def bandit(*pay: float) -> Task:
     rows[:, :, 1] = 1.0
     available = np.array([[True] * len(pay), [True] + [False] * (len(pay) - 1)])
     return Task(MDP(rows, [pay, [0.0] * len(pay)], 0.5, [1.0, 0.0], available))
+
+
+def twins(discount: float) -> Task:
+    """Two pairs of almost equal states and an end: little noise, and policies that are worth very different amounts.
+
+    Action 0 leads to one of the first pair, action 1 to one of the second pair, and from there to the end.
+    """
+    rows = np.zeros((5, 2, 5))
+    rows[:2, 0, :2] = rows[:2, 1, 2:4] = rows[2:4, 0, :2] = 0.5
+    rows[2:, 1, 4] = rows[4, 0, 4] = 1.0
+    available = np.ones((5, 2), dtype=np.bool_)
+    available[4, 1] = False
+    rewards = [[-8.0, 4.0], [-7.5, 3.5], [8.0, -4.0], [7.5, -4.5], [0.0, 0.0]]
+    return Task(MDP(rows, rewards, discount, [0.25] * 4 + [0.0], available))

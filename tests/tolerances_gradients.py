@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
-from tolerances import Bound
+import tolerances_learning
+from tolerances import ELEMENTARY, Bound
 
 from reference.learning import Softmax, Task
 from reference.rounding import gamma_n
@@ -62,3 +63,16 @@ def cut(task: Task, policy: Softmax, horizon: int) -> Bound:
     gamma = task.discount
     tail = gamma**horizon * ((horizon + 1) / (1.0 - gamma) + gamma / (1.0 - gamma) ** 2)
     return tail * task.mdp.largest_reward * longest(policy), "gradients of the rewards past the horizon, summed"
+
+
+def gain(task: Task, size: float) -> float:
+    """Rounding of J, its gradient and one expected update, of tables below `size` and logits below eight.
+
+    Values and visits are solves of condition `2 / (1 - gamma)`, probabilities two softmaxes; a product of values,
+    visits and probabilities takes the relative errors of all.
+    """
+    margin, pairs = 1.0 - task.discount, task.mdp.rewards.size
+    scale = (task.mdp.largest_reward + 2.0 * size) / margin**2
+    solved = tolerances_learning.linear_system(task.mdp.n_states, 2.0 / margin, 1.0)[0]
+    softmax = 4.0 * (9.0 * ELEMENTARY + gamma_n(pairs + 8))
+    return 16.0 * scale * (solved + softmax + gamma_n(8 * (pairs + task.mdp.n_states)))

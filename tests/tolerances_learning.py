@@ -85,3 +85,14 @@ def median_of_means(samples: int, deviation: np.ndarray | float, comparisons: in
     groups = int(np.ceil(2.0 * np.log2(comparisons / FALSE_ALARM)))
     bound = np.asarray(deviation) * np.sqrt(8.0 / (samples // groups))
     return groups, (bound, f"median of {groups} means of {samples // groups}, false alarm {FALSE_ALARM:g} in all")
+
+
+def stake(sample: np.ndarray, level: float, width: float, above: bool) -> float:
+    """The logarithm of what a gambler has made of 1 who bets that the mean of numbers in [0, width] is on one side.
+
+    If it is not, his capital is a supermartingale: it reaches `exp(l)` with probability `exp(-l)` at most (Ville 1939;
+    Waudby-Smith and Ramdas 2024, J. Royal Statistical Society B 86). `level` must not depend on the sample.
+    """
+    most = level if above else width - level
+    gains = (sample - level) / most if above else (level - sample) / most
+    return float(np.log1p(0.75 * gains).sum())

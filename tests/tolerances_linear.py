@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import tolerances_learning
 from tolerances import Bound
 
-from reference.learning import Outcomes, StepSizes, Task
+from reference.learning import LinearSolution, Outcomes, StepSizes, Task, WeightEnvelope
 from reference.rounding import gamma_n
 
 
@@ -65,3 +66,19 @@ def moments(outcomes: Outcomes, steps: int, reached: float) -> float:
     """Roundings of `steps` steps of a learner and of the recursion of its moments, whose terms are within `reached`."""
     roundings = 8 * steps * (len(outcomes.sources) + 4 * outcomes.gradients.shape[1] + 8)
     return gamma_n(roundings) * (1.0 + reached)
+
+
+def run(task: Task, envelope: WeightEnvelope, solution: LinearSolution, step: float, gain: float) -> Bound:
+    """What the floats of a learner add to a proven bound on its run, whose functionals begin with the weights.
+
+    An update rounds the weights and `step * gain` times a target, sixteen times at most, of a fixed point known to its
+    bound; draws are off by the law of the uniform numbers. By (1) of `linear_envelope` these pushes pass through
+    contractions, in a norm of known condition, and at most add up.
+    """
+    steps, width = len(envelope.bounds) - 1, len(solution.weights)
+    heavy = float(np.abs(solution.weights).max() + envelope.bounds[:, :width].max())
+    target = step * gain * (task.mdp.largest_reward + 2.0 * gain * width * heavy)
+    push = gamma_n(16 + 2 * width) * (heavy + target) + tolerances_learning.sampled_law(task, 2.0 * target)
+    push += step * gain * 2.0 * gain * width * solution.weights_bound
+    bound = 2.0 * width * envelope.condition * (steps * push + solution.weights_bound)
+    return bound, f"rounding of {steps} updates"

@@ -24,6 +24,7 @@ class Learner(NamedTuple):
     * `noise(task, truth, arguments)`: the law of the targets there, or None where no bound is proven along the run.
     * `step_sizes(task, arguments)`: those that are taken unless one is given.
     * `quantity`: what the error is of; `unit`, `steps`: what an update is, and how many there are by default.
+    * `window(arguments)`: over how many steps a target reaches.
     """
 
     run: Running
@@ -34,6 +35,7 @@ class Learner(NamedTuple):
     quantity: str
     unit: str = "step"
     steps: int = 20_000
+    window: Callable[[argparse.Namespace], int] = lambda arguments: 1
 
 
 def policy_of(task: Task, arguments: argparse.Namespace) -> Float64[np.ndarray, "S A"]:

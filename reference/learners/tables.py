@@ -14,6 +14,7 @@ from reference.learning import (
     Task,
     action_noise,
     double_q_learning,
+    epsilon_greedy,
     epsilon_soft_optimum,
     expected_sarsa,
     exploring,
@@ -64,6 +65,14 @@ def _policy_noise(task: Task, truth: np.ndarray, arguments: argparse.Namespace) 
     return action_noise(task, truth, policy_of(task, arguments))
 
 
+def _drawn_noise(task: Task, truth: np.ndarray, arguments: argparse.Namespace) -> TargetNoise:
+    return action_noise(task, truth, policy_of(task, arguments), drawn=True)
+
+
+def _soft_noise(task: Task, truth: np.ndarray, arguments: argparse.Namespace) -> TargetNoise:
+    return action_noise(task, truth, epsilon_greedy(truth, arguments.epsilon), drawn=True)
+
+
 def _whole(task: Task, arguments: argparse.Namespace) -> Callable[[Step], np.ndarray]:
     return lambda step: step.table
 
@@ -90,6 +99,10 @@ def _exploring(learner: Callable[..., Iterator[Step]]) -> Running:
     )
 
 
+def _steps(arguments: argparse.Namespace) -> int:
+    return arguments.n
+
+
 def _n_step_td(task, arguments, sizes, rng):
     return n_step_td(task, policy_of(task, arguments), arguments.n, sizes, *shape_of(arguments), rng)
 
@@ -106,10 +119,10 @@ def _expected_sarsa(task, arguments, sizes, rng):
 
 TABLES = {
     "td": _table(_of_policy(td), _values, _state_noise),
-    "n-step-td": _table(_n_step_td, _values, no_noise),
-    "sarsa": _table(_exploring(sarsa), _soft_optimum, no_noise),
+    "n-step-td": _table(_n_step_td, _values, _state_noise)._replace(window=_steps),
+    "sarsa": _table(_exploring(sarsa), _soft_optimum, _soft_noise),
     "expected-sarsa": _table(_expected_sarsa, _action_values, _policy_noise),
-    "n-step-sarsa": _table(_n_step_sarsa, _action_values, no_noise),
+    "n-step-sarsa": _table(_n_step_sarsa, _action_values, _drawn_noise)._replace(window=_steps),
     "q-learning": _table(_exploring(q_learning), _optimum, _pair_noise),
     "double-q-learning": _table(_exploring(double_q_learning), _optimum, no_noise),
 }

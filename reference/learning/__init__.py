@@ -6,12 +6,14 @@
                                           (`operators`), exact learning curves (`moments`), and a proven bound on the
                                           error of a run, step by step (`contraction`)
     C8  `semi_gradient`, `features`       exact expected updates, projected fixed points, stability (`linear`), exact
-                                          moments of the weights (`linear_moments`), what other objectives find
-                                          (`objectives`), and what diverges (`counterexamples`)
+                                          moments of the weights (`linear_moments`), a proven bound on them along a
+                                          run (`linear_envelope`), what other objectives find (`objectives`), and what
+                                          diverges (`counterexamples`)
     C9  `softmax`, `policy_gradient`      exact gradients of three metrics, with bounds; `reinforce` and `baselines`,
                                           beside the exact law of their estimates (`gradient_moments`)
     C10 `actor_critic`, `advantages`, `importance`, `off_policy`, `deterministic`     exact biases, moments, fields and
-                                          gradients; ascent to the Riccati gain at a proven rate
+                                          gradients; ascent to the Riccati gain at a proven rate; what a run of any
+                                          sampled policy gradient is bound to gain (`gains`)
 
 NumPy only; every function takes a `numpy.random.Generator`, and arrays begin with the axis of independent replications.
 A `Task` is an `MDP` to be sampled; `undiscounted` gives values where episodes end and nothing is discounted;
@@ -45,6 +47,7 @@ from reference.learning.contraction import TargetNoise as TargetNoise
 from reference.learning.contraction import action_noise as action_noise
 from reference.learning.contraction import concentrated as concentrated
 from reference.learning.contraction import enveloped as enveloped
+from reference.learning.contraction import enveloped_windows as enveloped_windows
 from reference.learning.contraction import state_noise as state_noise
 from reference.learning.counterexamples import Counterexample as Counterexample
 from reference.learning.counterexamples import baird as baird
@@ -62,6 +65,14 @@ from reference.learning.deterministic import riccati_distance as riccati_distanc
 from reference.learning.features import aggregated as aggregated
 from reference.learning.features import one_hot as one_hot
 from reference.learning.features import per_action as per_action
+from reference.learning.gains import Gain as Gain
+from reference.learning.gains import Prospects as Prospects
+from reference.learning.gains import actor_gains as actor_gains
+from reference.learning.gains import domination_constant as domination_constant
+from reference.learning.gains import martingale_bound as martingale_bound
+from reference.learning.gains import prospects as prospects
+from reference.learning.gains import reinforce_gains as reinforce_gains
+from reference.learning.gains import smoothness as smoothness
 from reference.learning.gradient_descent import LeastSquares as LeastSquares
 from reference.learning.gradient_descent import descend as descend
 from reference.learning.gradient_descent import descent_moments as descent_moments
@@ -88,8 +99,11 @@ from reference.learning.linear import projection as projection
 from reference.learning.linear import spectral_radius as spectral_radius
 from reference.learning.linear import stability as stability
 from reference.learning.linear import td_system as td_system
+from reference.learning.linear_envelope import WeightEnvelope as WeightEnvelope
+from reference.learning.linear_envelope import weight_envelope as weight_envelope
 from reference.learning.linear_moments import Outcomes as Outcomes
 from reference.learning.linear_moments import independent_td as independent_td
+from reference.learning.linear_moments import pair_outcomes as pair_outcomes
 from reference.learning.linear_moments import td_outcomes as td_outcomes
 from reference.learning.linear_moments import weight_moments as weight_moments
 from reference.learning.moments import ErrorMoments as ErrorMoments

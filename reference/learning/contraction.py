@@ -15,6 +15,16 @@ Then by induction over the updates (as Wainwright 2019, arXiv:1905.06265, does f
 B follows the very transitions of the run, and P_n(k) is a sum of independent terms with known weights, so Bernstein's
 inequality and a union over entries, counts and replications bound |P| for ever. Nothing is asymptotic, and behaviour
 may be anything, adaptive included: convergence is what (2) shows when every entry keeps being visited (RL-18).
+
+**Several steps.** The n-step target of the entry of time t is x*(k) plus sum_{i < n} gamma^i D_{t+i}, D_t the noise of
+one step at the fixed point, and what it bootstraps from counts gamma^n. Windows overlap, so P_n(k) is no sum of
+independent terms, but a martingale: D_t has a coefficient C_t that is known at time t, the sum of gamma^i times the
+weight of the window begun i steps before. With G = sum_{i < n} gamma^i and Cauchy and Schwarz's inequality
+
+    C_t^2 <= G sum_i gamma^i c_{t-i}^2,     sum_t C_t^2 <= G^2 sum c^2,     |C_t| <= G max |c|,                     (3)
+
+whence Freedman's inequality (Annals of Probability 3, 1975) and Azuma's say of P what Bernstein's and Hoeffding's do
+for n = 1, with G D in the place of W (`enveloped_windows`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +37,7 @@ from reference.learning.operators import target_variance, td_operator
 from reference.learning.schedules import StepSizes, noise_weights
 from reference.learning.task import Step, Task
 
-__all__ = ["TargetNoise", "action_noise", "concentrated", "enveloped", "state_noise"]
+__all__ = ["TargetNoise", "action_noise", "concentrated", "enveloped", "enveloped_windows", "state_noise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +146,51 @@ def enveloped(
         here = TargetNoise(noise.variance[place], noise.width[place])
         radius[entry] = concentrated(here, squares[step.counts], largest[step.counts], share)
         yield step, gap + radius
+
+
+def enveloped_windows(
+    steps: Iterable[Step],
+    task: Task,
+    truth: np.ndarray,
+    noise: TargetNoise,
+    start: np.ndarray,
+    n: int,
+    step_sizes: StepSizes,
+    updates: int,
+    failure: float,
+) -> Iterator[tuple[Step, np.ndarray]]:
+    """As `enveloped`, for `n_step_td` and, along a fixed policy, `n_step_sarsa` (3).
+
+    `noise`: of one step, hence of the action as well: for Sarsa `action_noise(task, q, policy, drawn=True)`.
+    """
+    if float(step_sizes(1)) > 1.0:
+        raise ValueError(f"the first step size is {float(step_sizes(1))!r}: expected at most 1, or (2) does not hold.")
+    known = np.isfinite(truth)
+    with np.errstate(invalid="ignore"):  # -inf - -inf at unavailable pairs
+        gap = np.where(known, np.abs(start - truth), 0.0).reshape(len(start), -1)
+    share, radius = failure / (gap.size * max(1, updates)), np.zeros_like(gap)
+    reach = float((task.discount ** np.arange(n)).sum())
+    window = TargetNoise(np.array(reach**2 * noise.variance.max()), np.array(reach * noise.width.max()))
+    radii = concentrated(window, *noise_weights(step_sizes, updates), share)
+    sizes, counts = step_sizes(np.arange(1, updates + 1)), np.zeros(gap.shape, dtype=np.int64)
+    waiting: list[list[int]] = [[] for _ in gap]
+    per_state = gap.shape[1] // len(task.terminal)
+    for step in steps:
+        entries = step.states if truth.ndim == 1 else step.states * truth.shape[1] + step.actions
+        for row, (entry, onward, ended) in enumerate(zip(entries, step.next_states, step.ended, strict=True)):
+            waiting[row].append(int(entry))
+            if not ended and len(waiting[row]) < n:
+                continue
+            # Sarsa bootstraps from one of the pairs of the next state.
+            following = slice(onward * per_state, (onward + 1) * per_state)
+            total = 0.0 if ended else task.discount**n * float((gap[row, following] + radius[row, following]).max())
+            for oldest in waiting[row][: None if ended else 1]:
+                size = float(sizes[counts[row, oldest]])
+                counts[row, oldest] += 1
+                gap[row, oldest] = (1.0 - size) * gap[row, oldest] + size * total
+                radius[row, oldest] = radii[counts[row, oldest]]
+            del waiting[row][: None if ended else 1]
+        yield step, (gap + radius).reshape(start.shape)
 
 
 def _width(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:

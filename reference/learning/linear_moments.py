@@ -1,4 +1,4 @@
-r"""The exact mean and second moment of the weights of linear TD(0), step by step, off-policy too (C8).
+r"""The exact mean and second moment of the weights of linear TD(0) and Sarsa, step by step, off-policy too (C8).
 
 An update is a random affine map of the weights,
 
@@ -10,7 +10,8 @@ so with x = (w, 1) and L = the map on x, the moments Y(s) = E x x^T 1{next updat
 
 without any sampling or closure. If every update draws its state afresh from one law, there is one s: linear stochastic
 approximation under independent draws. Along a trajectory s is the state of the process, and the noise is Markovian;
-(1) holds all the same, and with it the mean need not obey the expected update A, c.
+(1) holds all the same, and with it the mean need not obey the expected update A, c. For Sarsa g and h are features of
+pairs, and s is the pair that is taken next (`pair_outcomes`).
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from reference.learning.features import check_features, check_law
 from reference.learning.schedules import StepSizes
 from reference.learning.task import Task
 
-__all__ = ["Outcomes", "independent_td", "td_outcomes", "weight_moments"]
+__all__ = ["Outcomes", "independent_td", "pair_outcomes", "td_outcomes", "weight_moments"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,41 @@ def td_outcomes(
     return Outcomes(
         first, sources, targets, chances, ratio[:, None] * features[states], differences,
         task.mdp.rewards[states, actions],
+    )  # fmt: skip
+
+
+def pair_outcomes(
+    task: Task,
+    behaviour: Float64[np.ndarray, "S A"],
+    features: Float64[np.ndarray, "SA D"],
+    target: Float64[np.ndarray, "S A"] | None = None,
+) -> Outcomes:
+    """The updates of `linear_sarsa` along a trajectory of a policy; sources are the pairs `s*A + a`.
+
+    With a `target` policy the bootstrap is its expectation, as in Expected Sarsa: what `linear_q_learning` does while
+    its greedy policy is `target`.
+    """
+    check_features(features, task.mdp.rewards.size)
+    for given in (behaviour,) if target is None else (behaviour, target):
+        check_policy(given, task.mdp.available)
+    width, rows = task.mdp.n_actions, np.asarray(task.mdp.to_dense().transitions)
+    begin = np.where(task.terminal, 0.0, task.mdp.initial)
+    first = ((begin / begin.sum())[:, None] * behaviour).ravel()
+    ended = task.terminal
+    # After a pair: the state, and the pair taken there, or in a fresh start where the episode has ended.
+    taken = np.where(ended[:, None], first, np.eye(len(ended)).repeat(width, axis=1) * behaviour.ravel())
+    live = np.flatnonzero((task.mdp.available & (behaviour > 0.0) & ~ended[:, None]).ravel())
+    chances = rows.reshape(-1, len(ended))[live][:, :, None] * taken
+    place, following, targets = np.nonzero(chances)
+    sources = live[place]
+    onward = features[targets]
+    if target is not None:
+        means = np.einsum("sa,sad->sd", target, features.reshape(*target.shape, -1))
+        onward = means[following]
+    differences = features[sources] - task.discount * np.where(ended[following][:, None], 0.0, onward)
+    return Outcomes(
+        first, sources, targets, chances[place, following, targets], features[sources], differences,
+        task.mdp.rewards.ravel()[sources],
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from reference.sources import load_mdp, uniform_policy
 
 NAME = "garnet:5,3,2,1"
 SHORT = (NAME, "--discount", "0.7", "--steps", "400", "--replications", "3")
-BOUNDED = {"td", "expected-sarsa", "q-learning"}
+BOUNDED = {"td", "n-step-td", "sarsa", "n-step-sarsa", "expected-sarsa", "q-learning"}
 
 
 def truth_of(method: str) -> tuple[np.ndarray, float]:

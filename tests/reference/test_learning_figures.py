@@ -1,4 +1,4 @@
-"""Figures 4.3, 6.2 and 11.2 of Sutton and Barto (2018) and their cliff: the exact quantities behind what is drawn.
+"""Figures 4.3, 6.2, 7.2 and 11.2 of Sutton and Barto (2018) and their cliff: the exact quantities behind what is drawn.
 
 The book prints curves, not tables. What is read from them is said beside each test, and kept to what a curve shows.
 """
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tolerances_learning
 import tolerances_linear
+from tolerances import FALSE_ALARM
 
 from reference.learning import (
     baird,
@@ -34,6 +35,7 @@ from reference.learning import (
     td_system,
     undiscounted_optimum,
     undiscounted_values,
+    walk_errors,
     weight_moments,
 )
 from reference.rounding import gamma_n
@@ -103,6 +105,34 @@ def test_figure_of_the_walk(row):
     levels = [float(np.sqrt(curves[a][100])) for a in (0.05, 0.1, 0.15)]
     inside = all(0.03 < level < 0.1 for level in levels)
     row.exact("RL-15", "figure 6.2, last points between 0.03 and 0.1", inside, f"saw {levels}")
+
+
+def test_figure_of_several_steps(row):
+    """Figure 7.2, errors over ten episodes of the walk of 19: that of n = 4 with steps of 0.4 is above 0.25, and below
+    that of one step, whatever the step size, and that of 16 steps where their curve is lowest.
+
+    The mean of a norm is at least the norm of the mean, which is exact for one step.
+    """
+    walk, episodes = random_walk(19, -1.0, 1.0), 10
+    live = ~walk.task.terminal
+    biased = []
+    for alpha in (0.4, 0.6, 0.8, 1.0):
+        bias = td_error_moments(walk.task, walk.policy, alpha, episodes, 0.0).bias[1:, live]
+        biased.append(float(np.sqrt((bias**2).mean(axis=1)).mean()))
+    least = min(biased)
+    # Tables stay in [-1, 1], so that no state errs by more than 1 + |v|.
+    width = float(np.sqrt(np.mean((1.0 + np.abs(walk.values[live])) ** 2)))
+    enough = np.log(3.0 / FALSE_ALARM)
+    for n, alpha, runs, bets in (
+        (4, 0.4, 2600, ((0.25, True), (least, False))),
+        (16, 0.2, 350, ((least, True),)),
+    ):
+        seen = walk_errors(walk, n, alpha, episodes, runs, np.random.default_rng(n), 0.0)[1:].mean(axis=0)
+        for level, above in bets:
+            name = "one step" if level == least else f"{level}"
+            won = tolerances_learning.stake(seen, level, width, above)
+            row.exact("RL-17", f"figure 7.2, n = {n}: {'above' if above else 'below'} {name}", won > enough,
+                      f"mean {seen.mean()}, level {level}, false alarm e^-{won:.1f}")  # fmt: skip
 
 
 def test_figure_of_the_cliff(row):

@@ -32,6 +32,7 @@ from reference.learning import (
     n_step_operator,
     n_step_rule,
     n_step_sarsa,
+    n_step_td,
     optimal_values,
     policy_values,
     q_learning,
@@ -111,6 +112,17 @@ def test_n_step_updates(row, situation, n):
     ours = expectation(task.mdp, found, last.table[(rows, *found.first)])
     theirs = n_step_operator(task, policy, n)(table)
     compare(row, "RL-17", "expected update of n-step Sarsa", task, table, ours, theirs, n)
+    # The same paths through n-step TD, whose mean is over the first action as well.
+    values = np.where(task.terminal, 0.0, table[:, 0].clip(-50.0))
+    rng = Script(script(task, policy, found, ahead=False))
+    for step in n_step_td(task, policy, n, ONCE, n, count, rng, start=values):
+        last = step
+    seen = (policy * expectation(task.mdp, found, last.table[rows, found.states[:, 0]])).sum(axis=1)
+    exact, live = values, ~task.terminal
+    for _ in range(n):
+        exact = np.where(live, td_operator(task, policy)(exact), 0.0)
+    bound, reason = tolerances_learning.expected_target(task, values, n)
+    row("RL-15", "expected update of n-step TD", np.abs(seen - exact)[live], bound, reason)
 
 
 class Script(Scripted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tolerances_learning
+from episodic import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few, mdps, policies
@@ -18,6 +19,7 @@ from reference.learning import (
     constant,
     double_q_learning,
     enveloped,
+    enveloped_windows,
     epsilon_greedy,
     epsilon_soft_optimum,
     expected_sarsa,
@@ -45,22 +47,12 @@ from reference.learning import (
 from reference.rounding import gamma_n
 
 
-def twins(discount: float) -> Task:
-    """Two pairs of almost equal states and an end: little noise, and policies that are worth very different amounts.
-
-    Action 0 leads to one of the first pair, action 1 to one of the second pair, and from there to the end.
-    """
-    rows = np.zeros((5, 2, 5))
-    rows[:2, 0, :2] = rows[:2, 1, 2:4] = rows[2:4, 0, :2] = 0.5
-    rows[2:, 1, 4] = rows[4, 0, 4] = 1.0
-    available = np.ones((5, 2), dtype=np.bool_)
-    available[4, 1] = False
-    rewards = [[-8.0, 4.0], [-7.5, 3.5], [8.0, -4.0], [7.5, -4.5], [0.0, 0.0]]
-    return Task(MDP(rows, rewards, discount, [0.25] * 4 + [0.0], available))
-
-
 def uniform(task: Task) -> np.ndarray:
     return task.mdp.available / task.mdp.available.sum(axis=1, keepdims=True)
+
+
+LEANING = np.array([[0.9375, 0.0625], [0.9375, 0.0625], [0.0625, 0.9375], [0.0625, 0.9375], [1.0, 0.0]])
+"""A policy of `twins` that mostly takes one action, so that there is little noise in what it takes."""
 
 
 def held(row, id, quantity, task, run, truth, bound, start=0.0, steps=1):
@@ -150,6 +142,30 @@ def test_sarsa_control(row):
     tells_apart(row, "RL-11", "the epsilon-soft optimum and not q*", bound, truth, optimal_values(task).q)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("method", ["TD", "Sarsa"])
+def test_windows(row, method, n):
+    """TD(0), Sarsa and their n-step forms along trajectories, where windows overlap (RL-15, RL-17)."""
+    task, policy, steps = twins(0.5), LEANING, 2500
+    sizes, id, rng = rescaled_linear(0.5**n), "RL-15" if method == "TD" else "RL-17", np.random.default_rng(n)
+    found, other = policy_values(task, policy), policy_values(task, uniform(task))
+    if method == "TD":
+        truth, noise, start = found.values, state_noise(task, policy, found.values), np.zeros((2, task.mdp.n_states))
+        learner = (n_step_td if n > 1 else td)(task, policy, *([n] if n > 1 else []), sizes, steps, 2, rng)
+        truth, far = np.where(task.terminal, 0.0, truth), np.where(task.terminal, 0.0, other.values)
+    else:
+        truth, far, noise = found.q, other.q, action_noise(task, found.q, policy, drawn=True)
+        start, act = task.table(2), following(policy)
+        learner = (n_step_sarsa if n > 1 else sarsa)(task, act, *([n] if n > 1 else []), sizes, steps, 2, rng)
+    known = [task, truth, noise, start, *([n] if n > 1 else []), sizes, steps, FALSE_ALARM]
+    last, bound = None, np.zeros(0)
+    for last, bound in (enveloped_windows if n > 1 else enveloped)(learner, *known):  # noqa: B007
+        pass
+    name = f"{n}-step {method}"
+    held(row, id, f"{name} along trajectories", task, last.table, truth, bound + found.error_bound, 0.0, steps)
+    tells_apart(row, id, f"{name}: the policy's values and not the uniform one's", bound, truth, far)
+
+
 @few
 @given(st.data(), st.integers(0, 2**32 - 1))
 def test_random_processes(row, data, seed):
@@ -169,9 +185,22 @@ def test_random_processes(row, data, seed):
          action_noise(task, found.q, policy, drawn=True), None),
         ("RL-15", "TD(0)", td(task, policy, sizes, steps, 2, rng), found.values,
          state_noise(task, policy, found.values), np.zeros((2, mdp.n_states))),
+        ("RL-19", "double Q-learning", double_q_learning(task, exploring(0.5), sizes, steps, 2, rng), best.q,
+         action_noise(task, best.q), np.repeat(task.table(2)[:, None], 2, axis=1)),
     ):  # fmt: skip
         table, bound = run(task, learner, truth, noise, sizes, steps, 2, tables=start)
         held(row, id, f"{quantity} on random processes", task, table, truth, bound + found.error_bound, 0.0, steps)
+    for id, quantity, learner, truth, noise, start in (
+        ("RL-15", "3-step TD", n_step_td(task, policy, 3, sizes, steps, 2, rng),
+         np.where(task.terminal, 0.0, found.values), state_noise(task, policy, found.values),
+         np.zeros((2, mdp.n_states))),
+        ("RL-17", "3-step Sarsa", n_step_sarsa(task, following(policy), 3, sizes, steps, 2, rng), found.q,
+         action_noise(task, found.q, policy, drawn=True), task.table(2)),
+    ):  # fmt: skip
+        last, bound = None, np.zeros(0)
+        for last, bound in enveloped_windows(learner, task, truth, noise, start, 3, sizes, steps, FALSE_ALARM):  # noqa: B007
+            pass
+        held(row, id, f"{quantity} on random processes", task, last.table, truth, bound + found.error_bound, 0.0, steps)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

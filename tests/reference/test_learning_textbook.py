@@ -77,18 +77,6 @@ def test_learning_curve_of_the_walk(row):
     row.exact("RL-15", "larger steps: faster at first, worse in the end", bool(crossing), f"{larger}, {smaller}")
 
 
-def test_several_steps_beat_one(row):
-    """As in figure 7.2, on a walk of 9 to be quick, step 1/10: after ten episodes n = 8 errs less than n = 1."""
-    walk, runs, episodes = random_walk(9, -1.0, 1.0), 2000, 10
-    # Tables stay in [-1, 1], so that no state errs by more than 1 + |v|.
-    width = float(np.sqrt(np.mean((1.0 + np.abs(walk.values[:9])) ** 2)))
-    last = [walk_errors(walk, n, 0.1, episodes, runs, np.random.default_rng(3), 0.0)[-1] for n in (1, 8)]
-    radii, (reason, _) = zip(*(tolerances_learning.empirical_mean(sample, width, 2) for sample in last), strict=True)
-    gain = float(last[0].mean() - last[1].mean())
-    seen = f"they gain {gain:.3f} +- {sum(radii):.3f} ({reason})"
-    row.exact("RL-35", "eight steps beat one", gain > sum(radii), seen)
-
-
 def test_cliff_optimum(row):
     """Example 6.6: the optimal path runs along the edge and costs 13."""
     task = cliff_walking()
