@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from deep.divergence import (
 POLES = (JENSEN_SHANNON, HELLINGER, REVERSE_KL)
 UNBOUNDED = (KL, CHI2, power(2.0), *POLES)
 every = pytest.mark.parametrize("generator", UNBOUNDED, ids=lambda generator: generator.name)
-EPS = float(jnp.finfo(jnp.zeros(0).dtype).eps)
+EPS = float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,263 @@
+"""Run tests against mutants: in a copy of the repository, by processes that have the tests loaded and wait."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from faults.mutation import Mutant
+
+LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "build", "*.egg-info")
+LONGEST = (30.0, 15.0)
+"""A test may take so many seconds more, and so many times as long, as without a mutant; mutmut's factor is 15."""
+
+LONGEST_ALONE = 60.0
+"""So many seconds, and 15 times as many more, may a test take whose time is not known yet."""
+Thing, Outcome = TypeVar("Thing"), TypeVar("Outcome")
+
+
+class Group(NamedTuple):
+    """Source files that are tested alike.
+
+    sources   patterns, below the root
+    packages  what is watched for the functions that tests enter
+    tests     files or folders of tests
+    options   what else pytest is told
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    packages: tuple[str, ...]
+    tests: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+class Tests(NamedTuple):
+    """What the tests do without a mutant.
+
+    seconds   of every test that ran, in a process of its own
+    touched   "file::function" -> the tests that enter it
+    imported  functions that run when modules are imported, before any test
+    """
+
+    seconds: dict[str, float]
+    touched: dict[str, list[str]]
+    imported: set[str]
+
+
+class Verdict(NamedTuple):
+    """`killed`, `timeout`, `survived` or `no tests`; by which test, and what it said."""
+
+    verdict: str
+    test: str | None
+    message: str
+    tests: int
+
+
+def copied(root: Path, folder: Path) -> Path:
+    """A copy of the repository's files, in which packages are imported from the copy."""
+    return shutil.copytree(root, folder / "copy", ignore=LEFT_OUT)
+
+
+class Unforkable(Exception):
+    """The tests have started threads when they were loaded."""
+
+
+class Server:
+    """A process with the tests of a group loaded, from `first` before the copy where mutated packages are there."""
+
+    def __init__(self, copy: Path, group: Group, log: Path, first: Path | None = None) -> None:
+        requests, self._requests = os.pipe()
+        answers, writing = os.pipe()
+        self._folder = Path(tempfile.mkdtemp(prefix="tests-", dir=copy.parent))
+        self._told = log
+        root = first or copy
+        paths = [str(copy / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        paths = [str(path) for path in dict.fromkeys([root, copy, *paths]) if str(path)]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONSAFEPATH": "1",
+            "MPLBACKEND": "Agg",
+            "OPENBLAS_NUM_THREADS": "1",  # a process with threads cannot be forked
+            "OMP_NUM_THREADS": "1",
+            "HYPOTHESIS_PROFILE": "dev",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
+            "MUTANTS_ROOT": str(root),
+            "MUTANTS_WATCHED": os.pathsep.join(group.packages),
+            "MUTANTS_REQUESTS": str(requests),
+            "MUTANTS_ANSWERS": str(writing),
+            **dict(group.environment),
+        }
+        # As planted faults are run: without the type checker's import hook, for a mutant must be noticed by what it
+        # computes.
+        options = ["-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        options += ["-p", "faults.mutant_server", "--hypothesis-seed=0", "-q", *group.options]
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *options, *group.tests],
+                cwd=copy,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                pass_fds=(requests, writing),
+            )
+        os.close(requests)
+        os.close(writing)
+        self._answers = os.fdopen(answers, encoding="utf-8")
+        ready = self._read()
+        if ready["threads"] > 1:
+            self.close()
+            raise Unforkable(
+                f"{group.name}: expected one thread once the tests are loaded, saw {ready['threads']}: a process with "
+                "threads cannot be forked. Does a test module make a JAX array when it is imported?"
+            )
+        self.tests: list[str] = ready["tests"]
+        self.imported = set(ready["imported"])
+
+    def ask(
+        self,
+        tests: Iterable[tuple[str, float]],
+        edited: Sequence[tuple[str, str]] = (),
+        places: Sequence[tuple[str, str, int]] | None = None,
+        record: bool = False,
+    ) -> dict:
+        """Run tests, (node id, seconds without a mutant), up to the first that fails; see `mutant_server`."""
+        more, times = LONGEST
+        limits = [(test, more + times * seconds) for test, seconds in tests]
+        folder = tempfile.mkdtemp(dir=self._folder)
+        request = {"tests": limits, "edited": edited, "places": places, "record": record, "folder": folder}
+        self._write(json.dumps(request))
+        answer = self._read()
+        shutil.rmtree(folder, ignore_errors=True)
+        if answer["error"]:
+            raise RuntimeError(f"the tests could not be run: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """Let the process end."""
+        os.close(self._requests)
+        self._answers.close()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, line: str) -> None:
+        rest = line.encode() + b"\n"
+        while rest:
+            rest = rest[os.write(self._requests, rest) :]
+
+    def _read(self) -> dict:
+        line = self._answers.readline()
+        if not line:
+            said = self._told.read_text(encoding="utf-8", errors="replace")[-3000:]
+            raise RuntimeError(f"the process with the tests ended (exit status {self._process.wait()}):\n{said}")
+        return json.loads(line)
+
+
+def on_servers(
+    make: Callable[[], Server], work: Callable[[Server, Thing], Outcome], things: Sequence[Thing], jobs: int
+) -> Iterator[tuple[Thing, Outcome]]:
+    """`work` on every thing, as they get done, on `jobs` servers that `make` makes; the first error is raised here."""
+    waiting, done = queue.SimpleQueue[Thing](), queue.SimpleQueue[tuple[Thing, Outcome] | BaseException]()
+    stopped = threading.Event()
+    for thing in things:
+        waiting.put(thing)
+
+    def serve() -> None:
+        try:
+            with contextlib.closing(make()) as server, contextlib.suppress(queue.Empty):
+                while not stopped.is_set():
+                    thing = waiting.get_nowait()
+                    done.put((thing, work(server, thing)))
+        except BaseException as error:
+            done.put(error)
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(jobs, len(things)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in things:
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+
+
+def observe(server: Server, test: str) -> dict:
+    """Run a test without a mutant, in a process of its own: how long it takes and what it enters."""
+    return server.ask([(test, LONGEST_ALONE)], record=True)
+
+
+def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tuple[str, float]]:
+    """The tests that enter the mutant's function, those first that are likely to notice it soon.
+
+    First those that have killed a mutant of the function; then one parameter set of each test function, the fastest
+    first; then the rest. Of a function that runs at import, whose result may be used without it, all tests of its file.
+    """
+    name = f"{mutant.file}::{mutant.function}"
+    tests = dict.fromkeys(known.touched.get(name, []))
+    if name in known.imported:
+        for other, touching in known.touched.items():
+            if other.startswith(f"{mutant.file}::"):
+                tests |= dict.fromkeys(touching)
+    fastest = sorted(tests, key=lambda test: known.seconds[test])
+    seen: set[str] = set()
+    firsts = [test for test in fastest if (family := test.partition("[")[0]) not in seen and not seen.add(family)]
+    ordered = dict.fromkeys([*(test for test in killers if test in tests), *firsts, *fastest])
+    return [(test, known.seconds[test]) for test in ordered]
+
+
+def judge(
+    mutant: Mutant, source: str, server: Server, group: Group, copy: Path, known: Tests, killers: Sequence[str]
+) -> Verdict:
+    """Run the tests against one mutant.
+
+    In the loaded process where exchanging the function's code is the whole difference; otherwise, for a function that
+    runs at import and for a default argument, in a process that imports the changed file.
+    """
+    tests = order(mutant, known, killers)
+    if not tests:
+        return Verdict("no tests", None, "", 0)
+    edited = [(mutant.file, mutant.planted(source))]
+    if f"{mutant.file}::{mutant.function}" not in known.imported and not mutant.signature:
+        answer = server.ask(tests, edited, [(mutant.file, mutant.function, mutant.line)])
+    else:
+        answer = _imported_anew(mutant, edited[0][1], group, copy, tests)
+    verdict = {None: "survived", "timeout": "timeout"}.get(answer["why"], "killed")
+    return Verdict(verdict, answer["failed"], answer["message"], len(answer["seconds"]))
+
+
+def _imported_anew(mutant: Mutant, text: str, group: Group, copy: Path, tests: list[tuple[str, float]]) -> dict:
+    with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
+        first = Path(folder)
+        for package in group.packages:
+            shutil.copytree(copy / package, first / package)
+        (first / mutant.file).write_text(text, encoding="utf-8")
+        try:
+            files = tuple(dict.fromkeys(test.partition("::")[0] for test, _ in tests))
+            server = Server(copy, group._replace(tests=files), first / "pytest.txt", first)
+        except RuntimeError as error:  # pytest could not even load the tests
+            return {"why": "died", "failed": None, "message": str(error)[-300:], "seconds": {}}
+        try:
+            missing = {test for test, _ in tests} - set(server.tests)
+            if missing:
+                message = f"tests that are no longer there: {sorted(missing)[:3]}"
+                return {"why": "failed", "failed": None, "message": message, "seconds": {}}
+            return server.ask(tests)
+        finally:
+            server.close()
