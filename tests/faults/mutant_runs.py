@@ -165,10 +165,35 @@ class Server:
         return json.loads(line)
 
 
+Lend = Callable[[], contextlib.AbstractContextManager[Server]]
+
+
+@contextlib.contextmanager
+def servers(copy: Path, group: Group, log: Path) -> Iterator[Lend]:
+    """What lends a server, one that has been given back where there is one: loading the tests takes a while."""
+    idle: list[Server] = []
+
+    @contextlib.contextmanager
+    def lend() -> Iterator[Server]:
+        server = idle.pop() if idle else Server(copy, group, log)
+        try:
+            yield server
+        except BaseException:
+            server.close()
+            raise
+        idle.append(server)
+
+    try:
+        yield lend
+    finally:
+        for server in idle:
+            server.close()
+
+
 def on_servers(
-    make: Callable[[], Server], work: Callable[[Server, Thing], Outcome], things: Sequence[Thing], jobs: int
+    lend: Lend, work: Callable[[Server, Thing], Outcome], things: Sequence[Thing], jobs: int
 ) -> Iterator[tuple[Thing, Outcome]]:
-    """`work` on every thing, as they get done, on `jobs` servers that `make` makes; the first error is raised here."""
+    """`work` on every thing, as they get done, on `jobs` servers; the first error is raised here."""
     waiting, done = queue.SimpleQueue[Thing](), queue.SimpleQueue[tuple[Thing, Outcome] | BaseException]()
     stopped = threading.Event()
     for thing in things:
@@ -176,7 +201,7 @@ def on_servers(
 
     def serve() -> None:
         try:
-            with contextlib.closing(make()) as server, contextlib.suppress(queue.Empty):
+            with lend() as server, contextlib.suppress(queue.Empty):
                 while not stopped.is_set():
                     thing = waiting.get_nowait()
                     done.put((thing, work(server, thing)))
@@ -207,18 +232,18 @@ def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tup
     """The tests that enter the mutant's function, those first that are likely to notice it soon.
 
     First those that have killed a mutant of the function; then one parameter set of each test function, the fastest
-    first; then the rest. Of a function that runs at import, whose result may be used without it, all tests of its file.
+    first; then the rest. What a function computes that runs at import may be read by tests that do not enter it: then
+    all tests of the files in which any enters a function of the mutant's file, these tests last.
     """
-    name = f"{mutant.file}::{mutant.function}"
-    tests = dict.fromkeys(known.touched.get(name, []))
-    if name in known.imported:
-        for other, touching in known.touched.items():
-            if other.startswith(f"{mutant.file}::"):
-                tests |= dict.fromkeys(touching)
-    fastest = sorted(tests, key=lambda test: known.seconds[test])
+    fastest = sorted(known.touched.get(f"{mutant.file}::{mutant.function}", []), key=known.seconds.__getitem__)
     seen: set[str] = set()
     firsts = [test for test in fastest if (family := test.partition("[")[0]) not in seen and not seen.add(family)]
-    ordered = dict.fromkeys([*(test for test in killers if test in tests), *firsts, *fastest])
+    ordered = dict.fromkeys([*(test for test in killers if test in known.seconds), *firsts, *fastest])
+    if f"{mutant.file}::{mutant.function}" in known.imported:
+        near = {test for name, tests in known.touched.items() if name.startswith(f"{mutant.file}::") for test in tests}
+        files = {test.partition("::")[0] for test in near}
+        rest = (test for test in known.seconds if test.partition("::")[0] in files)
+        ordered |= dict.fromkeys(sorted(rest, key=lambda test: (test not in near, known.seconds[test])))
     return [(test, known.seconds[test]) for test in ordered]
 
 

@@ -59,14 +59,15 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
     """Answer requests until there are no more, in place of running what was collected."""
-    answers = os.fdopen(int(os.environ["MUTANTS_ANSWERS"]), "w", encoding="utf-8", buffering=1)
     items = {item.nodeid: item for item in session.items}
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
-    ready = {"tests": list(items), "imported": sorted(_touched), "threads": threads}
-    answers.write(json.dumps(ready) + "\n")
     functions = [thing for thing in gc.get_objects() if isinstance(thing, FunctionType)]
     functions = [function for function in functions if function.__code__.co_filename.startswith(WATCHED)]
-    with os.fdopen(int(os.environ["MUTANTS_REQUESTS"]), encoding="utf-8") as requests:
+    with (
+        os.fdopen(int(os.environ["MUTANTS_ANSWERS"]), "w", encoding="utf-8", buffering=1) as answers,
+        os.fdopen(int(os.environ["MUTANTS_REQUESTS"]), encoding="utf-8") as requests,
+    ):
+        answers.write(json.dumps({"tests": list(items), "imported": sorted(_touched), "threads": threads}) + "\n")
         for line in requests:
             answers.write(json.dumps(_answer(session, items, functions, json.loads(line))) + "\n")
     return True

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from faults import mutation
-from faults.mutant_runs import Group, Server, Tests, copied, judge, observe, on_servers
+from faults.mutant_runs import Group, Lend, Server, Tests, copied, judge, observe, on_servers, servers
 from faults.mutation import Equivalent, Mutant
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -109,7 +109,7 @@ def made(root: Path, files: Sequence[str], folder: Path) -> tuple[list[Mutant], 
     return mutants, left_out
 
 
-def known_tests(root: Path, group: Group, make: Callable[[], Server], notes: Path, jobs: int, track: Track) -> Tests:
+def known_tests(root: Path, group: Group, lend: Lend, notes: Path, jobs: int, track: Track) -> Tests:
     """Which tests enter which functions, from the notes and, where a test is new or its file has changed, from a run.
 
     ValueError where a test fails without any mutant: nothing can be learnt from tests that fail.
@@ -117,7 +117,7 @@ def known_tests(root: Path, group: Group, make: Callable[[], Server], notes: Pat
     noted = (
         json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {"files": {}, "seconds": {}, "touched": {}}
     )
-    with contextlib.closing(make()) as server:
+    with lend() as server:
         tests, known = server.tests, Tests({}, {}, server.imported)
     files = sorted({test.partition("::")[0] for test in tests})
     digests = {file: hashlib.sha256((root / file).read_bytes()).hexdigest() for file in files}
@@ -127,31 +127,36 @@ def known_tests(root: Path, group: Group, make: Callable[[], Server], notes: Pat
         known.touched[function] = [test for test in touching if test in known.seconds]
     unknown = [test for test in tests if test not in known.seconds]
     failing = []
-    try:
-        for test, answer in track(on_servers(make, observe, unknown, jobs), len(unknown), "tests without a mutant"):
-            if answer["why"] is not None:
-                failing.append(f"{test}: {answer['why']} {answer['message']}")
-                continue
-            known.seconds[test] = answer["seconds"].get(test, 0.0)
-            for function in answer["touched"]:
-                known.touched.setdefault(function, []).append(test)
-    finally:
+
+    def note() -> None:
         kept = {"files": digests, "seconds": known.seconds, "touched": known.touched}
         notes.write_text(json.dumps(kept), encoding="utf-8")
+
+    observed = track(on_servers(lend, observe, unknown, jobs), len(unknown), "tests without a mutant")
+    for count, (test, answer) in enumerate(observed, start=1):
+        if answer["why"] is not None:
+            failing.append(f"{test}: {answer['why']} {answer['message']}")
+            continue
+        known.seconds[test] = answer["seconds"].get(test, 0.0)
+        for function in answer["touched"]:
+            known.touched.setdefault(function, []).append(test)
+        if count % 50 == 0:  # a stopped run begins where it was
+            note()
+    note()
     if failing:
         shown = "\n".join(failing[:10])
         raise ValueError(f"{group.name}: {len(failing)} tests fail without a mutant, each run by itself:\n{shown}")
     return known
 
 
-def check_exchange(group: Group, sources: dict[str, str], make: Callable[[], Server], known: Tests) -> None:
+def check_exchange(group: Group, sources: dict[str, str], lend: Lend, known: Tests) -> None:
     """Functions whose code is exchanged for the same code must still pass: the quickest hundred tests that enter them.
 
     ValueError where one fails.
     """
     tests = {t for name, touching in known.touched.items() if name.partition("::")[0] in sources for t in touching}
     quickest = sorted(tests, key=lambda test: known.seconds[test])[:100]
-    with contextlib.closing(make()) as server:
+    with lend() as server:
         answer = server.ask([(test, known.seconds[test]) for test in quickest], list(sources.items()))
     if answer["why"] is not None:
         where = f"{answer['failed']} fails on code that was exchanged for itself"
@@ -166,14 +171,11 @@ def run_all(
     sources = {mutant.file: (root / mutant.file).read_text(encoding="utf-8") for mutant in mutants}
     killers: dict[tuple[str, str], list[str]] = {}
 
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, contextlib.ExitStack() as stack:
         copy = copied(root, Path(folder))
-
-        def make() -> Server:
-            return Server(copy, group, said)
-
-        known = known_tests(root, group, make, notes, options.jobs, track)
-        check_exchange(group, sources, make, known)
+        lend = stack.enter_context(servers(copy, group, said))
+        known = known_tests(root, group, lend, notes, options.jobs, track)
+        check_exchange(group, sources, lend, known)
 
         def work(server: Server, mutant: Mutant) -> dict:
             began, first = time.monotonic(), killers.setdefault((mutant.file, mutant.function), [])
@@ -184,7 +186,7 @@ def run_all(
             kept = {"id": mutant.id, "file": mutant.file, "function": mutant.function, "diff": mutant.diff}
             return {**kept, **verdict._asdict(), "seconds": seconds}
 
-        for _, line in track(on_servers(make, work, mutants, options.jobs), len(mutants), "mutants"):
+        for _, line in track(on_servers(lend, work, mutants, options.jobs), len(mutants), "mutants"):
             yield line
 
 

@@ -34,7 +34,7 @@ def table():
 
 
 def unseen(x):
-    return x + 1
+    return -x
 
 
 SEVEN = table()
@@ -107,7 +107,7 @@ def test_every_verdict(count, project, capfd):
     # The default of an argument, and a function that has run when the tests are loaded: files that are imported anew.
     assert verdicts["small", "- def small(x, below=3):\n+ def small(x, below=4):"] == "killed"
     assert verdicts["table", "- return 7\n+ return 8"] == "killed"
-    assert verdicts["unseen", "- return x + 1\n+ return x - 1"] == "no tests"
+    assert verdicts["unseen", "- return -x\n+ return +x"] == "no tests"
     assert ("small", "- return x < below\n+ return x <= below") not in lines, "an equivalent one was run"
     assert status == 1, "a score below the goal"
     assert "no tests: tiny/code.py unseen" in said.out
@@ -115,9 +115,9 @@ def test_every_verdict(count, project, capfd):
     size = len(count.log.read_text().splitlines())
     assert count("--all")[0] == 1
     assert len(count.log.read_text().splitlines()) == size
-    (project / "tests" / "test_code.py").write_text(TESTS + "\n\ndef test_one():\n    assert code.unseen(1) == 2\n")
+    (project / "tests" / "test_code.py").write_text(TESTS + "\n\ndef test_one():\n    assert code.unseen(1) == -1\n")
     status, lines = count("--all", "--again")
-    assert lines["unseen", "- return x + 1\n+ return x - 1"]["verdict"] == "killed"
+    assert lines["unseen", "- return -x\n+ return +x"]["verdict"] == "killed"
 
 
 def test_a_test_that_fails_without_a_mutant_is_an_error(count, project, capfd):
