@@ -23,7 +23,8 @@ LONGEST = (30.0, 15.0)
 
 LONGEST_ALONE = 60.0
 """So many seconds, and 15 times as many more, may a test take whose time is not known yet."""
-Thing, Outcome = TypeVar("Thing"), TypeVar("Outcome")
+Thing = TypeVar("Thing")
+Outcome = TypeVar("Outcome")
 
 
 class Group(NamedTuple):
@@ -228,18 +229,21 @@ def observe(server: Server, test: str) -> dict:
     return server.ask([(test, LONGEST_ALONE)], record=True)
 
 
-def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tuple[str, float]]:
+def order(mutant: Mutant, known: Tests, killers: Sequence[str] = (), quick: bool = False) -> list[tuple[str, float]]:
     """The tests that enter the mutant's function, those first that are likely to notice it soon.
 
     First those that have killed a mutant of the function; then one parameter set of each test function, the fastest
-    first; then the rest. What a function computes that runs at import may be read by tests that do not enter it: then
-    all tests of the files in which any enters a function of the mutant's file, these tests last.
+    first, which is all of a `quick` run; then the rest. What a function computes that runs at import may be read by
+    tests that do not enter it: then all tests of the files in which any enters a function of the mutant's file, these
+    tests last.
     """
     fastest = sorted(known.touched.get(f"{mutant.file}::{mutant.function}", []), key=known.seconds.__getitem__)
     seen: set[str] = set()
     firsts = [test for test in fastest if (family := test.partition("[")[0]) not in seen and not seen.add(family)]
-    ordered = dict.fromkeys([*(test for test in killers if test in known.seconds), *firsts, *fastest])
-    if f"{mutant.file}::{mutant.function}" in known.imported:
+    ordered = dict.fromkeys([*(test for test in killers if test in known.seconds), *firsts])
+    if not quick:
+        ordered |= dict.fromkeys(fastest)
+    if not quick and f"{mutant.file}::{mutant.function}" in known.imported:
         near = {test for name, tests in known.touched.items() if name.startswith(f"{mutant.file}::") for test in tests}
         files = {test.partition("::")[0] for test in near}
         rest = (test for test in known.seconds if test.partition("::")[0] in files)
@@ -248,14 +252,13 @@ def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tup
 
 
 def judge(
-    mutant: Mutant, source: str, server: Server, group: Group, copy: Path, known: Tests, killers: Sequence[str]
+    mutant: Mutant, source: str, tests: list[tuple[str, float]], server: Server, group: Group, copy: Path, known: Tests
 ) -> Verdict:
     """Run the tests against one mutant.
 
     In the loaded process where exchanging the function's code is the whole difference; otherwise, for a function that
     runs at import and for a default argument, in a process that imports the changed file.
     """
-    tests = order(mutant, known, killers)
     if not tests:
         return Verdict("no tests", None, "", 0)
     edited = [(mutant.file, mutant.planted(source))]

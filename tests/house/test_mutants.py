@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("mutmut", reason="needs the group `mutants`")
 if sys.version_info < (3, 12):
     pytest.skip("needs Python 3.12, which can say what runs", allow_module_level=True)
-from faults import mutants, mutation
+from faults import mutant_score, mutants, mutation
 
 CODE = """
 TABLE = {}
@@ -185,7 +185,7 @@ def test_a_sample_is_decided_by_its_seed():
 @pytest.mark.parametrize(("hits", "of"), [(0, 9), (9, 9), (7, 9), (1, 150), (140, 150)])
 def test_the_interval_is_exact(hits, of):
     """Each end is where the tail of the binomial law is 2.5 %, to the rounding of the sum and of the inverse."""
-    low, high = mutants.interval(hits, of)
+    low, high = mutant_score.interval(hits, of)
     eps = sys.float_info.epsilon
 
     def tail(p, counts):
