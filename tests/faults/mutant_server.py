@@ -165,12 +165,15 @@ def _run(session: pytest.Session, items: dict, functions: list[FunctionType], re
 
 
 def _exchange(functions: list[FunctionType], file: Path, text: str, places: list[tuple[str, int]] | None) -> None:
-    """Give the functions of a file the code that they have in `text`; a named place that nobody has is an error."""
+    """Give the functions and methods of a file their code in `text`; a named place that nobody has is an error.
+
+    Not those inside functions: lambdas of one line are told apart by nothing, and come anew with their function.
+    """
     codes = {(code.co_qualname, code.co_firstlineno): code for code in _codes(compile(text, str(file), "exec"))}
     exchanged = set()
     for function in functions:
         place = (function.__code__.co_qualname, function.__code__.co_firstlineno)
-        here = function.__code__.co_filename == str(file)
+        here = function.__code__.co_filename == str(file) and "<" not in place[0]
         if here and place in codes and (places is None or place in places):
             function.__code__ = codes[place]
             exchanged.add(place)
