@@ -125,6 +125,7 @@ class Server:
                 "threads cannot be forked. Does a test module make a JAX array when it is imported?"
             )
         self.tests: list[str] = ready["tests"]
+        self.broken: int = ready["broken"]
         self.imported = set(ready["imported"])
 
     def ask(
@@ -178,6 +179,8 @@ def servers(copy: Path, group: Group, log: Path) -> Iterator[Lend]:
     def lend() -> Iterator[Server]:
         server = idle.pop() if idle else Server(copy, group, log)
         try:
+            if server.broken:
+                raise ValueError(f"{group.name}: {server.broken} test files cannot be loaded; see {log}")
             yield server
         except BaseException:
             server.close()
@@ -265,12 +268,14 @@ def judge(
     if f"{mutant.file}::{mutant.function}" not in known.imported and not mutant.signature:
         answer = server.ask(tests, edited, [(mutant.file, mutant.function, mutant.line)])
     else:
-        answer = _imported_anew(mutant, edited[0][1], group, copy, tests)
+        answer = _imported_anew(mutant, edited[0][1], tests, group, copy, known)
     verdict = {None: "survived", "timeout": "timeout"}.get(answer["why"], "killed")
     return Verdict(verdict, answer["failed"], answer["message"], len(answer["seconds"]))
 
 
-def _imported_anew(mutant: Mutant, text: str, group: Group, copy: Path, tests: list[tuple[str, float]]) -> dict:
+def _imported_anew(
+    mutant: Mutant, text: str, tests: list[tuple[str, float]], group: Group, copy: Path, known: Tests
+) -> dict:
     with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
         first = Path(folder)
         for package in group.packages:
@@ -282,10 +287,12 @@ def _imported_anew(mutant: Mutant, text: str, group: Group, copy: Path, tests: l
         except RuntimeError as error:  # pytest could not even load the tests
             return {"why": "died", "failed": None, "message": str(error)[-300:], "seconds": {}}
         try:
-            missing = {test for test, _ in tests} - set(server.tests)
-            if missing:
-                message = f"tests that are no longer there: {sorted(missing)[:3]}"
-                return {"why": "failed", "failed": None, "message": message, "seconds": {}}
-            return server.ask(tests)
+            if server.broken:
+                message = f"{server.broken} test files cannot be loaded"
+                return {"why": "died", "failed": None, "message": message, "seconds": {}}
+            # A mutant may change what tests are called: those that are not known by their name come last.
+            there = set(server.tests)
+            renamed = [(test, LONGEST_ALONE) for test in server.tests if test not in known.seconds]
+            return server.ask([*(test for test in tests if test[0] in there), *renamed])
         finally:
             server.close()

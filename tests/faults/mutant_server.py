@@ -67,7 +67,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         os.fdopen(int(os.environ["MUTANTS_ANSWERS"]), "w", encoding="utf-8", buffering=1) as answers,
         os.fdopen(int(os.environ["MUTANTS_REQUESTS"]), encoding="utf-8") as requests,
     ):
-        answers.write(json.dumps({"tests": list(items), "imported": sorted(_touched), "threads": threads}) + "\n")
+        ready = {"tests": list(items), "imported": sorted(_touched), "threads": threads, "broken": session.testsfailed}
+        answers.write(json.dumps(ready) + "\n")
         for line in requests:
             answers.write(json.dumps(_answer(session, items, functions, json.loads(line))) + "\n")
     return True

@@ -40,6 +40,8 @@ def unseen(x):
 SEVEN = table()
 """
 TESTS = """
+import pytest
+
 from tiny import code
 
 
@@ -53,8 +55,9 @@ def test_small():
     assert not code.small(3.5)
 
 
-def test_seven():
-    assert code.SEVEN == 7
+@pytest.mark.parametrize("seven", [code.SEVEN])
+def test_seven(seven):
+    assert seven == 7
 """
 EQUIVALENTS = """
 [[equivalent]]
@@ -126,6 +129,12 @@ def test_a_test_that_fails_without_a_mutant_is_an_error(count, project, capfd):
     said = capfd.readouterr().err
     assert "1 tests fail without a mutant" in said
     assert "test_wrong" in said
+
+
+def test_a_test_file_that_cannot_be_loaded_is_an_error(count, project, capfd):
+    (project / "tests" / "test_code.py").write_text("from tiny import nothing\n")
+    assert count("--all")[0] == 2
+    assert "tiny: 1 test files cannot be loaded" in capfd.readouterr().err
 
 
 def test_an_entry_that_no_mutant_answers_to_is_an_error(count, project, capfd):
