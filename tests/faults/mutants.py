@@ -43,6 +43,7 @@ GROUPS = (
         ("tests/contract", "tests/deep/test_divergence.py", "tests/deep/test_replay.py"),
         UNSHRUNK,
         (("JAX_ENABLE_X64", "1"), ("JAX_PLATFORMS", "cpu")),
+        ("scipy.stats", "scipy.optimize", "jax.numpy", "flax.linen", "optax", "gymnasium"),
     ),
     Group(
         "reference",
@@ -50,6 +51,7 @@ GROUPS = (
         ("reference",),
         ("tests/reference",),
         (*UNSHRUNK, "-m", "not interop and not compiled"),
+        preload=("scipy.stats", "scipy.optimize", "scipy.sparse.linalg"),
     ),
 )
 
@@ -161,13 +163,14 @@ def run_all(
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, contextlib.ExitStack() as stack:
         copy = copied(root, Path(folder))
         lend = stack.enter_context(servers(copy, group, said))
+        preloaded = stack.enter_context(servers(copy, group, said, group.preload))
         known = known_tests(root, group, lend, notes, options.jobs, track)
         check_exchange(group, sources, lend, known)
 
         def work(server: Server, mutant: Mutant) -> dict:
             began, first = time.monotonic(), killers.setdefault((mutant.file, mutant.function), [])
             tests = order(mutant, known, list(first), options.quick)
-            verdict = judge(mutant, sources[mutant.file], tests, server, group, copy, known)
+            verdict = judge(mutant, sources[mutant.file], tests, known, server, preloaded, copy)
             if verdict.verdict == "killed" and verdict.test and verdict.test not in first:
                 first.insert(0, verdict.test)
             seconds = round(time.monotonic() - began, 2)
