@@ -88,6 +88,13 @@ def test_a_cap_beyond_every_ratio_changes_nothing(generator):
     assert np.asarray(plain.ratio)[3] == np.asarray(plain.ratio)[0]  # a row without mass: that of the largest z
 
 
+@every
+def test_the_multiplier_by_itself(generator):
+    """The same number as beside the ratios, which the contract holds against the exact one."""
+    z, p = jnp.asarray([0.5, -1.0, 0.25]), jnp.asarray([0.25, 0.5, 0.25])
+    assert float(generator.multiplier(z, p)) == float(generator.relaxed(z, p).multiplier)
+
+
 def test_the_tighter_of_two_caps_holds():
     nested = capped(capped(HELLINGER, 4.0), 2.0)
     y = jnp.linspace(-3.0, 3.0, 13)

@@ -153,12 +153,20 @@ def check_exchange(group: Group, sources: dict[str, str], lend: Lend, known: Tes
 
 
 def run_all(
-    root: Path, group: Group, mutants: Sequence[Mutant], options: argparse.Namespace, track: Track
+    root: Path,
+    group: Group,
+    mutants: Sequence[Mutant],
+    lines: dict[str, dict],
+    options: argparse.Namespace,
+    track: Track,
 ) -> Iterator[dict]:
-    """The log's line of every mutant, as they come."""
+    """The log's line of every mutant, as they come; `lines` are those that the log has already."""
     said, notes = (options.log.parent / f"{group.name}.{ending}" for ending in ("pytest.txt", "tests.json"))
     sources = {mutant.file: (root / mutant.file).read_text(encoding="utf-8") for mutant in mutants}
     killers: dict[tuple[str, str], list[str]] = {}
+    for line in lines.values():
+        if line["verdict"] == "killed" and line["test"]:
+            killers.setdefault((line["file"], line["function"]), []).append(line["test"])
 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, contextlib.ExitStack() as stack:
         copy = copied(root, Path(folder))
@@ -170,6 +178,9 @@ def run_all(
         def work(server: Server, mutant: Mutant) -> dict:
             began, first = time.monotonic(), killers.setdefault((mutant.file, mutant.function), [])
             tests = order(mutant, known, list(first), options.quick)
+            if mutant.id in lines and lines[mutant.id]["quick"]:  # what has passed already comes last
+                passed = {test for test, _ in order(mutant, known, quick=True)}
+                tests.sort(key=lambda test: test[0] in passed)
             verdict = judge(mutant, sources[mutant.file], tests, known, server, preloaded, copy)
             if verdict.verdict == "killed" and verdict.test and verdict.test not in first:
                 first.insert(0, verdict.test)
@@ -242,7 +253,7 @@ def _count(
         def track(things: Iterator, total: int, what: str) -> Iterator:
             return iter(progress.track(things, total, description=f"{group.name}: {what}"))
 
-        for line in run_all(root, group, missing, options, track) if missing else ():
+        for line in run_all(root, group, missing, dict(lines), options, track) if missing else ():
             lines[line["id"]] = line
             with options.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
