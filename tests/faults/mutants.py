@@ -247,7 +247,7 @@ def _count(
         if noticed(line["verdict"]) or not (options.again or (line["quick"] and not options.quick))
     }
     missing = [mutant for mutant in sampled if mutant.id not in argued | known]
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     with _progress(console) as progress:
 
         def track(things: Iterator, total: int, what: str) -> Iterator:
