@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from contract.generators import VALUE_CAPS
 from contract.protocol import ACTIONS, Batch, Rates, Settings, Tables
@@ -24,7 +24,7 @@ STATES = 4
 PADDING = 4
 ROWS = STATES * ACTIONS * (STATES + 1) + PADDING
 EIGHTHS = 8
-DTYPE = np.dtype(jnp.zeros(0).dtype)
+DTYPE = np.dtype(jax.dtypes.canonicalize_dtype(float))
 """The precision under test: JAX's default float, decided by JAX_ENABLE_X64."""
 RATES = Rates(critic=0.5, actor=0.25, value=0.125, log_alpha=0.0625)
 """Step sizes of one update in which everything learns."""

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from deep.divergence import (
 POLES = (JENSEN_SHANNON, HELLINGER, REVERSE_KL)
 UNBOUNDED = (KL, CHI2, power(2.0), *POLES)
 every = pytest.mark.parametrize("generator", UNBOUNDED, ids=lambda generator: generator.name)
-EPS = float(jnp.finfo(jnp.zeros(0).dtype).eps)
+EPS = float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ EPS = float(jnp.finfo(jnp.zeros(0).dtype).eps)
         (lambda: capped(KL, 1.0), "capped: expected a cap on the ratio in (1, inf) for kl, got 1"),
         (lambda: capped(fermi_dirac(4.0), 4.0), "in (1, 4) for fermi-dirac(4), got 4"),
         (lambda: largest_argument(KL, 1.0), "kl: expected a largest ratio of the value loss in (1, inf), got 1"),
+        (lambda: largest_argument(KL, math.inf), "in (1, inf), got inf"),
         (lambda: largest_argument(REVERSE_KL, 1e20), "closer to the pole at 1 than"),
     ],
 )
@@ -86,6 +88,13 @@ def test_a_cap_beyond_every_ratio_changes_nothing(generator):
     assert np.asarray(plain.ratio)[3] == np.asarray(plain.ratio)[0]  # a row without mass: that of the largest z
 
 
+@every
+def test_the_multiplier_by_itself(generator):
+    """The same number as beside the ratios, which the contract holds against the exact one."""
+    z, p = jnp.asarray([0.5, -1.0, 0.25]), jnp.asarray([0.25, 0.5, 0.25])
+    assert float(generator.multiplier(z, p)) == float(generator.relaxed(z, p).multiplier)
+
+
 def test_the_tighter_of_two_caps_holds():
     nested = capped(capped(HELLINGER, 4.0), 2.0)
     y = jnp.linspace(-3.0, 3.0, 13)
@@ -102,4 +111,6 @@ def test_every_root_of_a_flat_mean_has_the_same_ratios():
 
 def test_names():
     assert divergence.KL.multiplier(jnp.zeros(4), jnp.full(4, 0.25)) == 0.0
-    assert [g.name for g in (KL, JENSEN_SHANNON, fermi_dirac(2.5))] == ["kl", "js", "fermi-dirac(2.5)"]
+    names = {KL: "kl", JENSEN_SHANNON: "js", CHI2: "chi2", HELLINGER: "hellinger", REVERSE_KL: "reverse-kl"}
+    names |= {fermi_dirac(2.5): "fermi-dirac(2.5)", power(2.0): "power(2)", capped(KL, 2.5): "capped(kl, 2.5)"}
+    assert [generator.name for generator in names] == list(names.values())
