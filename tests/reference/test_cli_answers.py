@@ -114,6 +114,29 @@ def test_every_command_takes_what_its_synopsis_says():
         made.parse_args([])
 
 
+NUMBERS = {
+    float: "--discount --tolerance --soft --cap --alpha --low --high --beta --multiplier --ess --perplexity --kl "
+    "--step-size --epsilon",
+    int: "--seed --port",
+    "rows": "--limit --steps --replications --n --horizon",
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_options_that_are_numbers_take_no_words(kind):
+    """Refused by the option that was meant, before anything is read or solved."""
+    made = parser()
+    says = r"expected a number of rows >= 1, saw 'many'" if kind == "rows" else f"invalid {kind.__name__} value: 'many'"
+    found = set()
+    for name, words in SYNOPSES.items():
+        given = {"plot": ["chain:3", "f.png"], "export": ["chain:3", "f.npz"], "learn": ["td", "chain:3"]}
+        for option in sorted(set(words.split()) & set(NUMBERS[kind].split())):
+            with pytest.raises(ValueError, match=rf"argument {option}: {says}"):
+                made.parse_args([name, *given.get(name, ["chain:3"]), option, "many"])
+            found.add(option)
+    assert found == set(NUMBERS[kind].split())
+
+
 def synopsis(command: argparse.ArgumentParser) -> str:
     """Every argument with what stands for its value; {} for one of several words, none for a switch."""
     words = []
