@@ -35,6 +35,7 @@ EPS = float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
         (lambda: capped(KL, 1.0), "capped: expected a cap on the ratio in (1, inf) for kl, got 1"),
         (lambda: capped(fermi_dirac(4.0), 4.0), "in (1, 4) for fermi-dirac(4), got 4"),
         (lambda: largest_argument(KL, 1.0), "kl: expected a largest ratio of the value loss in (1, inf), got 1"),
+        (lambda: largest_argument(KL, math.inf), "in (1, inf), got inf"),
         (lambda: largest_argument(REVERSE_KL, 1e20), "closer to the pole at 1 than"),
     ],
 )
@@ -103,4 +104,6 @@ def test_every_root_of_a_flat_mean_has_the_same_ratios():
 
 def test_names():
     assert divergence.KL.multiplier(jnp.zeros(4), jnp.full(4, 0.25)) == 0.0
-    assert [g.name for g in (KL, JENSEN_SHANNON, fermi_dirac(2.5))] == ["kl", "js", "fermi-dirac(2.5)"]
+    names = {KL: "kl", JENSEN_SHANNON: "js", CHI2: "chi2", HELLINGER: "hellinger", REVERSE_KL: "reverse-kl"}
+    names |= {fermi_dirac(2.5): "fermi-dirac(2.5)", power(2.0): "power(2)", capped(KL, 2.5): "capped(kl, 2.5)"}
+    assert [generator.name for generator in names] == list(names.values())

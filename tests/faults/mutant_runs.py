@@ -23,7 +23,8 @@ LONGEST = (30.0, 15.0)
 
 LONGEST_ALONE = 60.0
 """So many seconds, and 15 times as many more, may a test take whose time is not known yet."""
-Thing, Outcome = TypeVar("Thing"), TypeVar("Outcome")
+Thing = TypeVar("Thing")
+Outcome = TypeVar("Outcome")
 
 
 class Group(NamedTuple):
@@ -33,6 +34,7 @@ class Group(NamedTuple):
     packages  what is watched for the functions that tests enter
     tests     files or folders of tests
     options   what else pytest is told
+    preload   modules of other people that the tests will need, which take long to import and start no thread
     """
 
     name: str
@@ -41,6 +43,7 @@ class Group(NamedTuple):
     tests: tuple[str, ...]
     options: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    preload: tuple[str, ...] = ("numpy",)
 
 
 class Tests(NamedTuple):
@@ -70,33 +73,28 @@ def copied(root: Path, folder: Path) -> Path:
     return shutil.copytree(root, folder / "copy", ignore=LEFT_OUT)
 
 
-class Unforkable(Exception):
-    """The tests have started threads when they were loaded."""
-
-
 class Server:
-    """A process with the tests of a group loaded, from `first` before the copy where mutated packages are there."""
+    """A process that has the tests of a group loaded; or, with `preload`, what they will need: see `begin`."""
 
-    def __init__(self, copy: Path, group: Group, log: Path, first: Path | None = None) -> None:
+    def __init__(self, copy: Path, group: Group, log: Path, preload: tuple[str, ...] = ()) -> None:
         requests, self._requests = os.pipe()
         answers, writing = os.pipe()
+        self._group, self._told = group, log
         self._folder = Path(tempfile.mkdtemp(prefix="tests-", dir=copy.parent))
-        self._told = log
-        root = first or copy
-        paths = [str(copy / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        paths = [str(path) for path in dict.fromkeys([root, copy, *paths]) if str(path)]
+        paths = [str(copy), str(copy / "tests"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
             "PYTHONSAFEPATH": "1",
             "MPLBACKEND": "Agg",
             "OPENBLAS_NUM_THREADS": "1",  # a process with threads cannot be forked
             "OMP_NUM_THREADS": "1",
             "HYPOTHESIS_PROFILE": "dev",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
-            "MUTANTS_ROOT": str(root),
+            "MUTANTS_ROOT": str(copy),
             "MUTANTS_WATCHED": os.pathsep.join(group.packages),
             "MUTANTS_REQUESTS": str(requests),
             "MUTANTS_ANSWERS": str(writing),
+            "MUTANTS_PRELOAD": os.pathsep.join(preload),
             **dict(group.environment),
         }
         # As planted faults are run: without the type checker's import hook, for a mutant must be noticed by what it
@@ -116,15 +114,22 @@ class Server:
         os.close(requests)
         os.close(writing)
         self._answers = os.fdopen(answers, encoding="utf-8")
+        if not preload:
+            self._loaded(self._read())
+
+    def begin(self, folder: Path) -> bool:
+        """Load the tests against the packages in `folder`; false where that is not possible."""
+        self._write(str(folder))
         ready = self._read()
-        if ready["threads"] > 1:
-            self.close()
-            raise Unforkable(
-                f"{group.name}: expected one thread once the tests are loaded, saw {ready['threads']}: a process with "
-                "threads cannot be forked. Does a test module make a JAX array when it is imported?"
-            )
-        self.tests: list[str] = ready["tests"]
-        self.imported = set(ready["imported"])
+        if "ended" in ready:
+            return False
+        self._loaded(ready)
+        return True
+
+    def end(self) -> None:
+        """Forget what `begin` has loaded."""
+        self._write("")
+        self._read()
 
     def ask(
         self,
@@ -152,6 +157,16 @@ class Server:
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _loaded(self, ready: dict) -> None:
+        if ready["threads"] > 1:
+            raise ValueError(
+                f"{self._group.name}: expected one thread once the tests are loaded, saw {ready['threads']}: a process "
+                "with threads cannot be forked. Does a test module make a JAX array when it is imported?"
+            )
+        self.tests: list[str] = ready["tests"]
+        self.broken: int = ready["broken"]
+        self.imported = set(ready["imported"])
+
     def _write(self, line: str) -> None:
         rest = line.encode() + b"\n"
         while rest:
@@ -169,14 +184,16 @@ Lend = Callable[[], contextlib.AbstractContextManager[Server]]
 
 
 @contextlib.contextmanager
-def servers(copy: Path, group: Group, log: Path) -> Iterator[Lend]:
-    """What lends a server, one that has been given back where there is one: loading the tests takes a while."""
+def servers(copy: Path, group: Group, log: Path, preload: tuple[str, ...] = ()) -> Iterator[Lend]:
+    """What lends a server, one that has been given back where there is one: loading takes a while."""
     idle: list[Server] = []
 
     @contextlib.contextmanager
     def lend() -> Iterator[Server]:
-        server = idle.pop() if idle else Server(copy, group, log)
+        server = idle.pop() if idle else Server(copy, group, log, preload)
         try:
+            if not preload and server.broken:
+                raise ValueError(f"{group.name}: {server.broken} test files cannot be loaded; see {log}")
             yield server
         except BaseException:
             server.close()
@@ -228,18 +245,21 @@ def observe(server: Server, test: str) -> dict:
     return server.ask([(test, LONGEST_ALONE)], record=True)
 
 
-def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tuple[str, float]]:
+def order(mutant: Mutant, known: Tests, killers: Sequence[str] = (), quick: bool = False) -> list[tuple[str, float]]:
     """The tests that enter the mutant's function, those first that are likely to notice it soon.
 
     First those that have killed a mutant of the function; then one parameter set of each test function, the fastest
-    first; then the rest. What a function computes that runs at import may be read by tests that do not enter it: then
-    all tests of the files in which any enters a function of the mutant's file, these tests last.
+    first, which is all of a `quick` run; then the rest. What a function computes that runs at import may be read by
+    tests that do not enter it: then all tests of the files in which any enters a function of the mutant's file, these
+    tests last.
     """
     fastest = sorted(known.touched.get(f"{mutant.file}::{mutant.function}", []), key=known.seconds.__getitem__)
     seen: set[str] = set()
     firsts = [test for test in fastest if (family := test.partition("[")[0]) not in seen and not seen.add(family)]
-    ordered = dict.fromkeys([*(test for test in killers if test in known.seconds), *firsts, *fastest])
-    if f"{mutant.file}::{mutant.function}" in known.imported:
+    ordered = dict.fromkeys([*(test for test in killers if test in known.seconds), *firsts])
+    if not quick:
+        ordered |= dict.fromkeys(fastest)
+    if not quick and f"{mutant.file}::{mutant.function}" in known.imported:
         near = {test for name, tests in known.touched.items() if name.startswith(f"{mutant.file}::") for test in tests}
         files = {test.partition("::")[0] for test in near}
         rest = (test for test in known.seconds if test.partition("::")[0] in files)
@@ -248,41 +268,44 @@ def order(mutant: Mutant, known: Tests, killers: Sequence[str] = ()) -> list[tup
 
 
 def judge(
-    mutant: Mutant, source: str, server: Server, group: Group, copy: Path, known: Tests, killers: Sequence[str]
+    mutant: Mutant,
+    source: str,
+    tests: list[tuple[str, float]],
+    known: Tests,
+    server: Server,
+    lend: Lend,
+    packages: Path,
 ) -> Verdict:
     """Run the tests against one mutant.
 
-    In the loaded process where exchanging the function's code is the whole difference; otherwise, for a function that
-    runs at import and for a default argument, in a process that imports the changed file.
+    On `server` where exchanging the function's code is the whole difference; otherwise, for a function that runs at
+    import and for a default argument, on a preloaded one that `lend` lends, which imports a copy of `packages`.
     """
-    tests = order(mutant, known, killers)
     if not tests:
         return Verdict("no tests", None, "", 0)
-    edited = [(mutant.file, mutant.planted(source))]
+    edited = mutant.planted(source)
     if f"{mutant.file}::{mutant.function}" not in known.imported and not mutant.signature:
-        answer = server.ask(tests, edited, [(mutant.file, mutant.function, mutant.line)])
+        answer = server.ask(tests, [(mutant.file, edited)], [(mutant.file, mutant.function, mutant.line)])
     else:
-        answer = _imported_anew(mutant, edited[0][1], group, copy, tests)
+        with tempfile.TemporaryDirectory(dir=packages.parent) as folder, lend() as fresh:
+            package = mutant.file.partition("/")[0]
+            shutil.copytree(packages / package, Path(folder) / package)
+            (Path(folder) / mutant.file).write_text(edited, encoding="utf-8")
+            answer = _imported_anew(Path(folder), tests, known, fresh)
     verdict = {None: "survived", "timeout": "timeout"}.get(answer["why"], "killed")
     return Verdict(verdict, answer["failed"], answer["message"], len(answer["seconds"]))
 
 
-def _imported_anew(mutant: Mutant, text: str, group: Group, copy: Path, tests: list[tuple[str, float]]) -> dict:
-    with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
-        first = Path(folder)
-        for package in group.packages:
-            shutil.copytree(copy / package, first / package)
-        (first / mutant.file).write_text(text, encoding="utf-8")
-        try:
-            files = tuple(dict.fromkeys(test.partition("::")[0] for test, _ in tests))
-            server = Server(copy, group._replace(tests=files), first / "pytest.txt", first)
-        except RuntimeError as error:  # pytest could not even load the tests
-            return {"why": "died", "failed": None, "message": str(error)[-300:], "seconds": {}}
-        try:
-            missing = {test for test, _ in tests} - set(server.tests)
-            if missing:
-                message = f"tests that are no longer there: {sorted(missing)[:3]}"
-                return {"why": "failed", "failed": None, "message": message, "seconds": {}}
-            return server.ask(tests)
-        finally:
-            server.close()
+def _imported_anew(folder: Path, tests: list[tuple[str, float]], known: Tests, server: Server) -> dict:
+    died = {"why": "died", "failed": None, "message": "the tests cannot be loaded", "seconds": {}}
+    if not server.begin(folder):
+        return died
+    try:
+        if server.broken:
+            return died | {"message": f"{server.broken} test files cannot be loaded"}
+        # A mutant may change what tests are called: those that are not known by their name come last.
+        there = set(server.tests)
+        renamed = [(test, LONGEST_ALONE) for test in server.tests if test not in known.seconds]
+        return server.ask([*(test for test in tests if test[0] in there), *renamed])
+    finally:
+        server.end()

@@ -16,12 +16,17 @@ programs and whoever holds the function see one and the same object, and nothing
 old code, unless by a function that runs at import; those are named in the first answer, and are not for this plugin.
 
 A process must have one thread to be forked safely, so no test module may start JAX's backend when it is imported.
+
+Where MUTANTS_PRELOAD names modules, the process imports those and stops before it loads any test. A first request, the
+folder to import the packages under test from, is a fork that goes on from there and is what is said above, up to an
+empty line; then `{"ended": status}` says that the next may come. Most of what loading takes are other people's modules.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import resource
@@ -33,6 +38,32 @@ from types import CodeType, FunctionType
 
 import pytest
 
+
+def _wait_for_a_folder() -> None:
+    """Be the process that is forked, for each folder that is asked for; returns in the fork."""
+    for name in filter(None, os.environ.get("MUTANTS_PRELOAD", "").split(os.pathsep)):
+        importlib.import_module(name)
+    requests, answers = int(os.environ["MUTANTS_REQUESTS"]), int(os.environ["MUTANTS_ANSWERS"])
+    while folder := _line(requests):
+        child = os.fork()
+        if child == 0:
+            os.environ["MUTANTS_ROOT"] = folder
+            sys.path.insert(0, folder)
+            return
+        os.write(answers, json.dumps({"ended": os.waitpid(child, 0)[1]}).encode() + b"\n")
+    os._exit(0)
+
+
+def _line(reading: int) -> str:
+    """The next line, and not a byte more: what follows may be for a fork of this process."""
+    line = b""
+    while (byte := os.read(reading, 1)) not in (b"", b"\n"):
+        line += byte
+    return line.decode()
+
+
+if os.environ.get("MUTANTS_PRELOAD"):
+    _wait_for_a_folder()
 ROOT = Path(os.environ["MUTANTS_ROOT"])
 WATCHED = tuple(str(ROOT / name) + os.sep for name in os.environ["MUTANTS_WATCHED"].split(os.pathsep))
 MEMORY = 12 * 2**30  # bytes of address space: a mutant that allocates without end takes nobody else along
@@ -63,12 +94,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
     functions = [thing for thing in gc.get_objects() if isinstance(thing, FunctionType)]
     functions = [function for function in functions if function.__code__.co_filename.startswith(WATCHED)]
-    with (
-        os.fdopen(int(os.environ["MUTANTS_ANSWERS"]), "w", encoding="utf-8", buffering=1) as answers,
-        os.fdopen(int(os.environ["MUTANTS_REQUESTS"]), encoding="utf-8") as requests,
-    ):
-        answers.write(json.dumps({"tests": list(items), "imported": sorted(_touched), "threads": threads}) + "\n")
-        for line in requests:
+    requests = int(os.environ["MUTANTS_REQUESTS"])
+    with os.fdopen(int(os.environ["MUTANTS_ANSWERS"]), "w", encoding="utf-8", buffering=1) as answers:
+        ready = {"tests": list(items), "imported": sorted(_touched), "threads": threads, "broken": session.testsfailed}
+        answers.write(json.dumps(ready) + "\n")
+        while line := _line(requests):
             answers.write(json.dumps(_answer(session, items, functions, json.loads(line))) + "\n")
     return True
 
@@ -165,12 +195,15 @@ def _run(session: pytest.Session, items: dict, functions: list[FunctionType], re
 
 
 def _exchange(functions: list[FunctionType], file: Path, text: str, places: list[tuple[str, int]] | None) -> None:
-    """Give the functions of a file the code that they have in `text`; a named place that nobody has is an error."""
+    """Give the functions and methods of a file their code in `text`; a named place that nobody has is an error.
+
+    Not those inside functions: lambdas of one line are told apart by nothing, and come anew with their function.
+    """
     codes = {(code.co_qualname, code.co_firstlineno): code for code in _codes(compile(text, str(file), "exec"))}
     exchanged = set()
     for function in functions:
         place = (function.__code__.co_qualname, function.__code__.co_firstlineno)
-        here = function.__code__.co_filename == str(file)
+        here = function.__code__.co_filename == str(file) and "<" not in place[0]
         if here and place in codes and (places is None or place in places):
             function.__code__ = codes[place]
             exchanged.add(place)

@@ -24,17 +24,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from faults import mutation
-from faults.mutant_runs import Group, Lend, Server, Tests, copied, judge, observe, on_servers, servers
+from faults.mutant_runs import Group, Lend, Server, Tests, copied, judge, observe, on_servers, order, servers
+from faults.mutant_score import noticed, summary
 from faults.mutation import Equivalent, Mutant
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from scipy.stats import beta
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENTS = "tests/faults/equivalents.toml"
 GOAL = 0.9
-SURENESS = 0.95
 Track = Callable[[Iterator, int, str], Iterator]
 UNSHRUNK = ("-p", "faults.no_shrinking")
 GROUPS = (
@@ -45,6 +43,7 @@ GROUPS = (
         ("tests/contract", "tests/deep/test_divergence.py", "tests/deep/test_replay.py"),
         UNSHRUNK,
         (("JAX_ENABLE_X64", "1"), ("JAX_PLATFORMS", "cpu")),
+        ("scipy.stats", "scipy.optimize", "jax.numpy", "flax.linen", "optax", "gymnasium"),
     ),
     Group(
         "reference",
@@ -52,19 +51,9 @@ GROUPS = (
         ("reference",),
         ("tests/reference",),
         (*UNSHRUNK, "-m", "not interop and not compiled"),
+        preload=("scipy.stats", "scipy.optimize", "scipy.sparse.linalg"),
     ),
 )
-
-
-def interval(hits: int, of: int, sureness: float = SURENESS) -> tuple[float, float]:
-    """The shares p for which `hits` or fewer, and `hits` or more, out of `of` both have a chance of (1 - sureness)/2.
-
-    Exact for independent draws (Clopper and Pearson 1934), and on the safe side without replacement.
-    """
-    outside = (1.0 - sureness) / 2.0
-    low = float(beta.ppf(outside, hits, of - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1.0 - outside, hits + 1, of - hits)) if hits < of else 1.0
-    return low, high
 
 
 # -- what is run ------------------------------------------------------------------------------------------------------
@@ -174,44 +163,25 @@ def run_all(
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, contextlib.ExitStack() as stack:
         copy = copied(root, Path(folder))
         lend = stack.enter_context(servers(copy, group, said))
+        preloaded = stack.enter_context(servers(copy, group, said, group.preload))
         known = known_tests(root, group, lend, notes, options.jobs, track)
         check_exchange(group, sources, lend, known)
 
         def work(server: Server, mutant: Mutant) -> dict:
             began, first = time.monotonic(), killers.setdefault((mutant.file, mutant.function), [])
-            verdict = judge(mutant, sources[mutant.file], server, group, copy, known, list(first))
+            tests = order(mutant, known, list(first), options.quick)
+            verdict = judge(mutant, sources[mutant.file], tests, known, server, preloaded, copy)
             if verdict.verdict == "killed" and verdict.test and verdict.test not in first:
                 first.insert(0, verdict.test)
             seconds = round(time.monotonic() - began, 2)
             kept = {"id": mutant.id, "file": mutant.file, "function": mutant.function, "diff": mutant.diff}
-            return {**kept, **verdict._asdict(), "seconds": seconds}
+            return {**kept, **verdict._asdict(), "seconds": seconds, "quick": options.quick}
 
         for _, line in track(on_servers(lend, work, mutants, options.jobs), len(mutants), "mutants"):
             yield line
 
 
-# -- what is said -----------------------------------------------------------------------------------------------------
-
-
-COLUMNS = ("survived", "no tests", "timeout", "equivalent")
-
-
-def summary(rows: dict[str, list[str]], total: dict[str, int], left_out: dict[str, int]) -> Table:
-    """A line for every file and one for all: `rows` has the verdicts of each file's sampled mutants."""
-    table = Table("file", "mutants", "left out", "sampled", "noticed", *COLUMNS, "score")
-    everything = [verdict for verdicts in rows.values() for verdict in verdicts]
-    for file, found in [*rows.items(), ("all", everything)]:
-        hits, of = sum(map(noticed, found)), len(found) - found.count("equivalent")
-        low, high = interval(hits, of) if of else (0.0, 1.0)
-        counts = [sum(numbers.values()) if file == "all" else numbers[file] for numbers in (total, left_out)]
-        counts += [len(found), hits, *(found.count(column) for column in COLUMNS)]
-        table.add_row(file, *map(str, counts), f"{hits / of:.1%} ({low:.1%} .. {high:.1%})" if of else "")
-    return table
-
-
-def noticed(verdict: str) -> bool:
-    """Whether a verdict counts for the tests."""
-    return verdict in ("killed", "timeout")
+# -- the command --------------------------------------------------------------------------------------------------
 
 
 def matched(mutant: Mutant, listed: Sequence[Equivalent]) -> Equivalent | None:
@@ -230,6 +200,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT, groups: Sequence
     parser.add_argument("--sample", type=int, default=150, help="mutants of each group (default 150)")
     parser.add_argument("--all", action="store_true", help="every mutant of these files")
     parser.add_argument("--seed", type=int, default=0, help="which sample (default 0)")
+    parser.add_argument(
+        "--quick", action="store_true", help="one parameter set of every test; run those not noticed again without it"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--again", action="store_true", help="run those of the sample again that were not noticed")
     parser.add_argument(
@@ -257,13 +230,17 @@ def _count(
     sampled = mutation.in_random_order(mutants, options.seed)[: None if options.all else options.sample]
     argued = {mutant.id for mutant in sampled if matched(mutant, listed)}
     lines = _logged(options.log)
-    known = {id for id, line in lines.items() if not options.again or noticed(line["verdict"])}
+    known = {
+        id
+        for id, line in lines.items()
+        if noticed(line["verdict"]) or not (options.again or (line["quick"] and not options.quick))
+    }
     missing = [mutant for mutant in sampled if mutant.id not in argued | known]
     console = Console(soft_wrap=True)
     with _progress(console) as progress:
 
         def track(things: Iterator, total: int, what: str) -> Iterator:
-            return progress.track(things, total, description=f"{group.name}: {what}")
+            return iter(progress.track(things, total, description=f"{group.name}: {what}"))
 
         for line in run_all(root, group, missing, options, track) if missing else ():
             lines[line["id"]] = line

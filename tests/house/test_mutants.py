@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("mutmut", reason="needs the group `mutants`")
 if sys.version_info < (3, 12):
     pytest.skip("needs Python 3.12, which can say what runs", allow_module_level=True)
-from faults import mutants, mutation
+from faults import mutant_score, mutants, mutation
 
 CODE = """
 TABLE = {}
@@ -40,6 +40,8 @@ def unseen(x):
 SEVEN = table()
 """
 TESTS = """
+import pytest
+
 from tiny import code
 
 
@@ -53,8 +55,9 @@ def test_small():
     assert not code.small(3.5)
 
 
-def test_seven():
-    assert code.SEVEN == 7
+@pytest.mark.parametrize("seven", [code.SEVEN])
+def test_seven(seven):
+    assert seven == 7
 """
 EQUIVALENTS = """
 [[equivalent]]
@@ -128,6 +131,12 @@ def test_a_test_that_fails_without_a_mutant_is_an_error(count, project, capfd):
     assert "test_wrong" in said
 
 
+def test_a_test_file_that_cannot_be_loaded_is_an_error(count, project, capfd):
+    (project / "tests" / "test_code.py").write_text("from tiny import nothing\n")
+    assert count("--all")[0] == 2
+    assert "tiny: 1 test files cannot be loaded" in capfd.readouterr().err
+
+
 def test_an_entry_that_no_mutant_answers_to_is_an_error(count, project, capfd):
     (project / mutants.EQUIVALENTS).write_text(EQUIVALENTS.replace("x <= below", "x >= below"))
     assert count("--all")[0] == 2
@@ -185,7 +194,7 @@ def test_a_sample_is_decided_by_its_seed():
 @pytest.mark.parametrize(("hits", "of"), [(0, 9), (9, 9), (7, 9), (1, 150), (140, 150)])
 def test_the_interval_is_exact(hits, of):
     """Each end is where the tail of the binomial law is 2.5 %, to the rounding of the sum and of the inverse."""
-    low, high = mutants.interval(hits, of)
+    low, high = mutant_score.interval(hits, of)
     eps = sys.float_info.epsilon
 
     def tail(p, counts):
