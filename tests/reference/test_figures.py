@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from reference import figures, figures_ratios
+from reference.commands_learning import Curve, plot_curve
 from reference.divergence import KL, Divergence, JensenShannon
+from reference.learners import LEARNERS
 from reference.library import garnet, gridworld
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
@@ -140,6 +142,25 @@ def test_grids_have_a_scale_and_a_label_in_every_cell():
         shares = np.asarray(image.norm(image.get_array())).ravel()
         assert max(shares[light]) < min(shares[~np.array(light)])
         assert (len(ax.get_xticks()), len(ax.get_yticks())) == (0, 0)
+
+
+@pytest.mark.parametrize("bounds", [None, np.array([[9.0, 8.0], [4.0, 5.0], [1.0, 1.0]])])
+def test_curves_are_drawn_with_their_range_and_their_bound(bounds):
+    """On logarithmic axes, unless an error is zero; runs that diverge leave the figure."""
+    errors = np.array([[8.0, 2.0], [4.0, 1e200], [0.5, 0.25]])
+    curve, learner = Curve(np.array([1, 10, 100]), errors, bounds), LEARNERS["td"]
+    ax = axes()
+    assert plot_curve(curve, learner, "td", ax) is ax
+    ends = [] if bounds is None else ["bound, false with p = 1e-09"]
+    assert said(ax) == ("td", learner.unit, learner.quantity, ["error, 2 replications", *ends])
+    lines = [np.asarray(line.get_ydata()) for line in ax.lines]
+    np.testing.assert_array_equal(lines[0], [5.0, np.nan, 0.375])
+    if bounds is not None:
+        np.testing.assert_array_equal(lines[1], [9.0, 5.0, 1.0])
+    assert all(np.array_equal(line.get_xdata(), curve.steps) for line in ax.lines)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    met = plot_curve(curve._replace(errors=0.0 * errors), learner, "td", axes())
+    assert (met.get_xscale(), met.get_yscale()) == ("log", "linear")
 
 
 def test_pairs_are_named_on_their_axis():
