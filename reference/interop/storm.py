@@ -83,8 +83,11 @@ def read_prism(path: str | os.PathLike[str], discount: float, reward: str | None
             if constants:
                 program = stormpy.instantiate_constants(program, constants)[0]
             if program.has_undefined_constants:
-                names = ", ".join(sorted(constant.name for constant in program.get_undefined_constants()))
-                raise ValueError(f'it leaves the constants {names} open; give them, such as constants="{names}=1"')
+                names = sorted(constant.name for constant in program.get_undefined_constants())
+                given = ",".join(f"{name}=1" for name in names)
+                raise ValueError(
+                    f'it leaves the constants {", ".join(names)} open; give them, such as constants="{given}"'
+                )
             options = stormpy.BuilderOptions()
             options.set_build_all_reward_models(True)
             options.set_build_choice_labels(True)

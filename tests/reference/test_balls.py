@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import Drawn, WeightedData, few, mdps, policies, weighted_data
 
 from reference import rational
-from reference.balls import Enclosure, enclose_policy_values, enclose_soft_values, enclose_weights
+from reference.balls import Enclosure, enclose_policy_values, enclose_soft_values, enclose_weights, end
 from reference.divergence import (
     KL,
     Capped,
@@ -148,3 +148,19 @@ def test_missing_formulas_and_libraries_are_named(monkeypatch):
 def _fraction(number) -> Fraction:
     sign, mantissa, exponent, _ = number._mpf_
     return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** max(exponent, -(1 << 14))
+
+
+def test_ends_that_are_too_small_to_be_written_lie_outward():
+    """Of e^-x, which no float and no short fraction holds, of its opposite, and of numbers that are written exactly."""
+    flint = rational.import_flint()
+    least = Fraction(1, 1 << 16384)
+    positive = flint.arb(-20000).exp()
+    for number, ends in (
+        (positive, (0, least)),
+        (-positive, (-least, 0)),
+        (flint.arb(0, positive), (-least, least)),
+        (flint.arb(0), (0, 0)),
+        (flint.arb(-3) / 4, (Fraction(-3, 4), Fraction(-3, 4))),
+        (flint.arb(2) ** -16384, (least, least)),
+    ):
+        assert (end(number, "lower"), end(number, "upper")) == ends

@@ -125,6 +125,19 @@ def test_features_of_a_file(capsys, tmp_path):
             assert ("exactly one solution" if name == "twice" else "expected numbers (5, D)") in line
 
 
+def test_features_are_zero_where_episodes_end(tmp_path):
+    """Of a file, whatever it holds there, and of groups, of which there are half as many as live states."""
+    task = Task(load_mdp("chain:4"))
+    given = np.arange(1, 9).reshape(4, 2)
+    np.save(tmp_path / "given.npy", given)
+    seen = state_features(task, str(tmp_path / "given.npy"))
+    assert seen.dtype == np.float64
+    np.testing.assert_array_equal(seen, [[1, 2], [3, 4], [5, 6], [0, 0]])
+    for source in (None, "2"):
+        np.testing.assert_array_equal(state_features(task, source), [[1, 0], [1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(state_features(task, "3"), [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+
+
 def test_linear_methods_where_episodes_end(capsys):
     """Ends have no features and no values; pairs that are missing have no answer."""
     for method in ("linear-td", "linear-sarsa"):

@@ -72,6 +72,30 @@ def test_both_forms_of_quantecon_arrive(row, drawn: Drawn, random):
         arrives(row, "QuantEcon, pairs", mdp, again, actions=used_actions(mdp))
 
 
+@few
+@given(mdps())
+def test_what_quantecon_is_given_is_the_process(row, monkeypatch, drawn: Drawn):
+    """Without QuantEcon: both forms, as its constructor takes them, and the arrays of the MDP themselves."""
+
+    def discrete(R, Q, beta, s_indices=None, a_indices=None):
+        pairs = {} if s_indices is None else {"s_indices": s_indices, "a_indices": a_indices}
+        return SimpleNamespace(R=R, Q=Q, beta=beta, **pairs)
+
+    monkeypatch.setitem(sys.modules, "quantecon", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "quantecon.markov", SimpleNamespace(DiscreteDP=discrete))
+    for mdp in (drawn.mdp, drawn.sparse):
+        ddp = to_quantecon(mdp)
+        assert hasattr(ddp, "s_indices") == mdp.is_sparse
+        assert sparse.isspmatrix_csr(ddp.Q) == mdp.is_sparse
+        everywhere = bool(mdp.available.all())
+        assert np.shares_memory(ddp.R, mdp.rewards) == everywhere
+        if everywhere or not mdp.is_sparse:
+            stored = mdp.matrix.data if mdp.is_sparse else mdp.transitions
+            assert np.shares_memory(ddp.Q.data if mdp.is_sparse else ddp.Q, stored)
+        actions = used_actions(mdp) if mdp.is_sparse else None
+        arrives(row, "QuantEcon's arguments", mdp, from_quantecon(ddp, mdp.initial, mdp.grid), actions=actions)
+
+
 @pytest.mark.interop
 @few
 @given(mdps(discounts=(0.0, 0.5, 0.9, 0.99)))

@@ -1,7 +1,9 @@
 """The passes over the transitions: right in NumPy, and the same where they are compiled."""
 
+import math
 from fractions import Fraction
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,12 +41,27 @@ def without_numba(monkeypatch):
     compiled.compiled.cache_clear()
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """A numba that leaves functions as they are: the loops mean the same to Python, and are checked without it."""
+    compiled.compiled.cache_clear()
+    monkeypatch.setattr(compiled, "import_module", lambda name: SimpleNamespace(njit=lambda **_: lambda loop: loop))
+    monkeypatch.setenv("ROER_KERNELS", "numba")
+    yield
+    compiled.compiled.cache_clear()
+
+
 def wide(mdp: MDP) -> MDP:
     """The same process with 64-bit indices."""
     csr = mdp.to_sparse().transitions
     matrix = sparse.csr_array(csr)
     matrix.indices, matrix.indptr = csr.indices.astype(np.int64), csr.indptr.astype(np.int64)
     return MDP(matrix, mdp.rewards, mdp.discount, mdp.initial, mdp.available)
+
+
+def entries(mdp: MDP) -> np.ndarray:
+    """What is stored: zeros of a dense matrix too."""
+    return mdp.matrix.ravel() if isinstance(mdp.matrix, np.ndarray) else mdp.matrix.data
 
 
 def choices(mdp: MDP, data) -> np.ndarray:
@@ -111,6 +128,29 @@ def test_passes_when_compiled(row, with_numba, data, drawn: Drawn):
         passes = kernels(mdp.matrix)
         assert passes.name == "numba"
         check_passes(row, "compiled", drawn, mdp, passes, data)
+
+
+@few
+@given(st.data(), mdps(availability=False))
+def test_passes_of_the_loops(row, uncompiled, data, drawn: Drawn):
+    for mdp in (drawn.mdp, drawn.sparse, wide(drawn.mdp)):
+        passes = kernels(mdp.matrix)
+        assert passes.name == "numba"
+        check_passes(row, "loops", drawn, mdp, passes, data)
+        line = passes.scan(mdp.matrix)
+        assert (line.smallest, line.row_entries) == (
+            entries(mdp).min(initial=math.inf),
+            NUMPY.scan(mdp.matrix).row_entries,
+        )
+
+
+def test_loops_of_rows_longer_than_their_lanes(uncompiled):
+    """Sums of a dense row side by side, the last of them over fewer entries: exact, for the entries are dyadic."""
+    for columns in (1, 63, 64, 65, 130):
+        rows = np.random.default_rng(columns).integers(0, 9, (3, columns)) / 8.0
+        found = kernels(rows).scan(rows)
+        np.testing.assert_array_equal(found.defects, rows.sum(axis=1) - 1.0)
+        assert (found.smallest, found.row_entries) == (rows.min(), np.count_nonzero(rows, axis=1).max())
 
 
 @pytest.mark.compiled

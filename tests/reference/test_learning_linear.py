@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from situations import ending, situations
 from strategies import few, vectors
 
-from reference import garnet
+from reference import MDP, garnet
 from reference.learning import (
     Affine,
     Task,
@@ -146,6 +146,20 @@ def test_theorem_of_tsitsiklis_and_van_roy(row, drawing):
             known + rounding, f"certified errors, {reason}")  # fmt: skip
     row("RL-20", "nothing is nearer than the projection", max(0.0, best - reached), known + rounding,
         f"certified errors, {reason}")  # fmt: skip
+
+
+def test_episodes_that_are_over_at_once_are_none(row):
+    """The law is that of the states where one acts: however many starts are ends, the others share alike (RL-21)."""
+    rows = np.array([[0.25, 0.25, 0.5], [0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])[:, None, :]
+    rewards, policy = np.array([[1.0], [2.0], [0.0]]), np.ones((3, 1))
+    laws = [
+        on_policy_law(Task(MDP(rows, rewards, 0.5, start)), policy)
+        for start in ([0.75, 0.25, 0.0], [0.375, 0.125, 0.5], [0.09375, 0.03125, 0.875])
+    ]
+    # Half of the mass begins anew: P = [[5/8, 3/8], [7/8, 1/8]], whose law is (7, 3)/10; four roundings an entry.
+    error = float(np.abs(laws[0] - np.array([0.7, 0.3, 0.0])).max())
+    row("RL-21", "law of an episode's states", error, tolerances_linear.stationary(2), "elimination of two states")
+    row.exact("RL-21", "starts that are ends", all(np.array_equal(law, laws[0]) for law in laws), f"saw {laws}")
 
 
 @given(drawings(), vectors(4))

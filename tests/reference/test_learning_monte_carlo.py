@@ -88,6 +88,39 @@ def test_returns_enumerated(row, data, horizon):
     )
 
 
+@pytest.mark.parametrize("process", ["corridor", "paid for ever", "charged for ever", "coin"])
+def test_widths_are_attained(row, process):
+    """Largest minus smallest return of every pair, from all returns that there are, in fractions of powers of two."""
+    task = {
+        "corridor": corridor(0.5),
+        "paid for ever": Task(MDP([[[1.0]]], [[1.0]], 0.5)),
+        "charged for ever": Task(MDP([[[0.5, 0.5]], [[1.0, 0.0]]], [[-1.0], [-2.0]], 0.5)),
+        "coin": Task(COIN),
+    }[process]
+    mdp, rows = task.mdp, np.asarray(task.mdp.to_dense().transitions)
+    policy = mdp.available / mdp.available.sum(axis=1, keepdims=True)
+    pairs = [(s, a) for s, a in np.argwhere(mdp.available).tolist() if not mdp.terminal[s]]
+    returns = {pair: {Fraction(0)} for pair in pairs}
+    for horizon in range(5):
+        width = return_moments(task, policy, horizon).width
+        expected = {pair: float(max(all_of) - min(all_of)) for pair, all_of in returns.items()}
+        row.exact(
+            "RL-10", "width of the cut return", {pair: float(width[pair]) for pair in pairs} == expected,
+            f"{width} is not {expected}",
+        )  # fmt: skip
+        before = returns
+        returns = {
+            (s, a): {
+                Fraction(mdp.rewards[s, a].item()) + Fraction(1, 2) * later
+                for t in np.flatnonzero(rows[s, a]).tolist()
+                for later in (
+                    {Fraction(0)} if mdp.terminal[t] else set().union(*(before[p] for p in pairs if p[0] == t))
+                )
+            }
+            for s, a in pairs
+        }
+
+
 def test_truncation_bias_is_attained(row):
     """A reward of one for ever: cutting loses exactly gamma^T / (1 - gamma)."""
     task = Task(MDP([[[1.0]]], [[1.0]], 0.5))

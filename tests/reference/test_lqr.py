@@ -15,6 +15,7 @@ from strategies import few
 from reference.lqr import solve_kl_lqr, solve_lqr, solve_soft_lqr
 from reference.lqr_evaluation import evaluate_lqr, lqr_occupancy
 from reference.lqr_problem import LQR, InvalidLQR, LinearGaussian
+from reference.rounding import gamma_n
 from reference.solution import Status
 
 DIGITS = 40
@@ -180,6 +181,29 @@ def test_regularised_values_are_log_means_under_the_prior(row, drawn, alpha, dat
         return found.q(state, action) - 0.5 * alpha * float(gap @ (gap / np.diag(prior.covariance)))
 
     check_log_integral(row, problem, found, alpha, state, tilted, log_norm)
+
+
+def test_batches_are_answered_one_by_one():
+    """V, Q and the bound on V over any leading axes; sums of a batch may be taken in another order."""
+    problem = LQR([[1.0, 0.5], [0.0, 1.0]], [[0.0], [1.0]], np.eye(2), [[1.0]], 0.9, 0.25 * np.eye(2))
+    found = solve_soft_lqr(problem, 0.5)
+    rng = np.random.default_rng(0)
+    states, actions = rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 4, 1))
+    pairs = np.concatenate([np.abs(states), np.abs(actions)], axis=2)
+    sizes = {"P": np.abs(states), "H": pairs}
+    sums = {k: np.einsum("...i,ij,...j->...", v, np.abs(getattr(found, k)), v) for k, v in sizes.items()}
+    rounding = gamma_n(12) * (sums["P"] + sums["H"] + abs(found.constant) + abs(found.q_constant))
+    for place in np.ndindex(3, 4):
+        x, u = states[place], actions[place]
+        for seen, alone in (
+            (found.value(states), found.value(x)),
+            (found.q(states, actions), found.q(x, u)),
+            (found.error_at(states), found.error_at(x)),
+        ):
+            assert seen.shape == (3, 4)
+            assert abs(seen[place] - alone) <= rounding[place]
+        expected = found.q_constant - np.append(x, u) @ found.H @ np.append(x, u)
+        assert abs(found.q(x, u) - expected) <= rounding[place]
 
 
 def test_temperature_limits(row):

@@ -82,7 +82,10 @@ KINDS = {
     ),
     "cut short": Kind(cut, "a.npz", ["not an .npz archive", "cut short", "write it again"]),
     "pickle": Kind(lambda path: path.write_bytes(pickle.dumps({"rewards": 1})), "a.npz", ["not an .npz archive"]),
-    "pickled array": Kind(arrays(rewards=np.array([[{}]], dtype=object)), "a.npz", ["allow_pickle=False"]),
+    "pickled array": Kind(
+        arrays(rewards=np.array([[{}]], dtype=object)), "a.npz",
+        ["cannot be read: ValueError: ", "allow_pickle=False", "write it again with MDP.save"],
+    ),
     "empty file": Kind(lambda path: path.touch(), "a.npz", ["not an .npz archive"]),
     "foreign archive": Kind(lambda path: np.savez(path, weights=np.eye(2)), "a.npz", ["no format entry"]),
     "folder": Kind(lambda path: path.mkdir(), "a.npz", ["is a folder: expected a file"]),

@@ -1,5 +1,6 @@
 """Storm reads what we write, we read what Storm builds, and both mean the same values."""
 
+import re
 import sys
 from fractions import Fraction
 from types import SimpleNamespace
@@ -174,6 +175,53 @@ def test_models_of_other_kinds_are_refused(changes, message):
         from_storm(model(**changes), 0.9)
     with pytest.raises(ValueError, match="the model is a MDP: expected a sparse"):
         from_storm(MDP(np.ones((1, 1, 1)), np.zeros((1, 1)), 0.5), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"reward_models": {}}, ValueError, "walk.prism: the model has no reward model"),
+        ({"transition_matrix": Matrix({0: 0.5}, {0: 1.0}, {1: 1.0})}, InvalidMDP, "under action 0 sum to 0.5"),
+        ({"open": ["q", "N"]}, ValueError, 'leaves the constants N, q open; give them, such as constants="N=1,q=1"'),
+        ({"refused": "expected  a\nmodule"}, ValueError, "walk.prism: Storm cannot build it: expected a module"),
+        ({}, None, ""),
+    ],
+)  # fmt: skip
+def test_what_storm_says_keeps_its_kind_and_names_the_file(monkeypatch, program, changes, kind, message):
+    """Storm's part played by one that parses, asks for constants and builds as it is told."""
+    asked = []
+
+    def parse(path: str) -> SimpleNamespace:
+        if "refused" in changes:
+            raise RuntimeError(changes["refused"])
+        names = [SimpleNamespace(name=name) for name in changes.get("open", [])]
+        return SimpleNamespace(has_undefined_constants=bool(names), get_undefined_constants=lambda: names, path=path)
+
+    def instantiate(parsed: SimpleNamespace, constants: str) -> list[SimpleNamespace]:
+        asked.append(constants)
+        return [parsed]
+
+    class Options:
+        def set_build_all_reward_models(self, wanted: bool) -> None:
+            asked.append(("rewards", wanted))
+
+        def set_build_choice_labels(self, wanted: bool) -> None:
+            asked.append(("labels", wanted))
+
+    stormpy = SimpleNamespace(
+        parse_prism_program=parse, instantiate_constants=instantiate, BuilderOptions=Options,
+        build_model=lambda parsed, options: model(**changes) if isinstance(options, Options) else None,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "stormpy", stormpy)
+    if kind is None:
+        read = read_prism(program, 0.9, "r", "N=3")
+        assert asked == ["N=3", ("rewards", True), ("labels", True)]
+        assert not difference(read, from_storm(model(), 0.9))
+        return
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read_prism(program, 0.9)
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(f"{program}: ")
 
 
 def test_missing_storm_names_the_remedy(monkeypatch, program):
