@@ -178,6 +178,12 @@ def log(x: Rounded) -> Rounded:
     return x._new(np.log(x.value), -np.log1p(-x.error / x.value), 2 * ULPS["log"])
 
 
+def log1p(x: Rounded) -> Rounded:
+    if np.any(1.0 + x.value <= x.error):
+        raise ZeroDivisionError("running error analysis: one plus the argument may be zero within its bound")
+    return x._new(np.log1p(x.value), -np.log1p(-x.error / (1.0 + x.value)), 2 * ULPS["log1p"])
+
+
 def tanh(x: Rounded) -> Rounded:
     nearest = np.maximum(np.abs(x.value) - x.error, 0.0)
     return x._new(np.tanh(x.value), x.error / np.cosh(np.minimum(nearest, 300.0)) ** 2, 2 * ULPS["tanh"])
