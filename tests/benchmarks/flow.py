@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", action="store_true", help="also S*A = 1e5 and a grid of 4e4 pairs, without peer")
     arguments = parser.parse_args()
-    print("| instance | f | beta | ours s | steps | gap / value | its digits | Clarabel s | its digits | ratio |")
+    print("| instance | f | beta | ours s | steps | gap / value | our digits | Clarabel s | its digits | ratio |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     warm = garnet(5, 2, 2, seed=0)
     conic_value(warm, random_law(warm), 1.0, KL())  # imports and first calls count for neither side

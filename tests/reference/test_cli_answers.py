@@ -36,8 +36,8 @@ ANSWERS = {
     ),
     "conditional bandit": (f"{SOLVED} beta ratio", "state value action q(0) q(1) q(2) ratio(0) ratio(1) ratio(2)"),
     "flow bandit": (
-        f"{PROCESS} divergence beta method iterations status primal dual gap mean_reward flow_residual values policy "
-        "occupancy ratio td_error behavior",
+        f"{PROCESS} divergence beta method iterations status value primal dual gap mean_reward flow_residual values "
+        "policy occupancy ratio td_error behavior",
         "state action behavior D td error δ ratio w d = w D",
     ),
     "temperature bandit --ess 0.9": (
