@@ -38,6 +38,8 @@ ACCURACY = 2.0**-40 if SINGLE else UNIT_ROUNDOFF
 """Relative error of a truth: of a float64 formula, held against mpmath on `some`; of mpmath, rounded once."""
 LARGEST = float(np.finfo(np.float32).max) / 8.0
 TINY = float(np.finfo(np.float32).tiny)
+FLUSHED = 2.0**8 * float(np.finfo(DTYPE).tiny)
+"""Bounds below this say more of subnormal numbers, which processors may flush to zero, than of roundings."""
 OWN = 1.0 + UNIT_ROUNDOFF / re.unit_roundoff(DTYPE)
 """The value in the middle of a running error bound is rounded too, to float64."""
 
@@ -57,14 +59,26 @@ def around(points, steps: int = 4) -> np.ndarray:
     return np.concatenate(found).astype(np.float64)
 
 
-def floats(special=(), low: float = -np.inf, high: float = np.inf) -> np.ndarray:
-    """At most N numbers of the closed interval, ascending: both walks, and the neighbours of the special points."""
+@functools.cache
+def _line() -> np.ndarray:
+    """Both walks, with both signs; not to be written to."""
     top, ends = (np.array([x], np.float32).view(np.uint32)[0] for x in (np.finfo(np.float32).max, 2.0**-10))
     walk = _from_bits(np.arange(0, int(top) + 1, WALK))
     fine = _from_bits(np.arange(int(ends), int(ends) + 16 * 2**23, FINE))
     subnormal = _from_bits(np.array([0, 1, 2, 3, 4, 2**22, 2**23 - 1, 2**23, 2**23 + 1]))
     sized = np.concatenate([walk, fine, subnormal, _from_bits(np.array([top]))])
-    y = np.unique(np.concatenate([sized, -sized, around([-1.0, 1.0, *special])]) + 0.0)
+    return np.concatenate([sized, -sized])
+
+
+def _ascending(x: np.ndarray) -> np.ndarray:
+    """The numbers in order, each once; `np.unique` hashes them, which takes ten times as long."""
+    x = np.sort(x + 0.0)
+    return x[np.concatenate([[True], x[1:] > x[:-1]])]
+
+
+def floats(special=(), low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """At most N numbers of the closed interval, ascending: both walks, and the neighbours of the special points."""
+    y = _ascending(np.concatenate([_line(), around([-1.0, 1.0, *special])]))
     y = y[(y >= low) & (y <= high)]
     assert 0 < len(y) <= N, f"a sweep of {len(y)} numbers does not fit into {N}"
     return y
@@ -75,9 +89,14 @@ def padded(y: np.ndarray) -> np.ndarray:
     return np.resize(y, N).astype(DTYPE)
 
 
-def some(y: np.ndarray) -> np.ndarray:
-    """Which of the numbers the truth is held against mpmath on: a few hundred, in float64 all of them."""
-    return np.unique(np.linspace(0, len(y) - 1, min(len(y), 256 if SINGLE else N)).round().astype(int))
+def some(y: np.ndarray, special=()) -> np.ndarray:
+    """Which of the numbers the truth is held against mpmath on: a few hundred, those next to special points included.
+
+    Each once, though it be repeated among the numbers, as where a cap ends them.
+    """
+    spread = np.linspace(0, len(y) - 1, min(len(y), 256)).round().astype(int)
+    at = np.concatenate([spread, np.flatnonzero(np.isin(y, around([0.0, -1.0, 1.0, *special])))])
+    return at[np.unique(y[at], return_index=True)[1]]
 
 
 def precisely(function: Callable[[mpmath.mpf], mpmath.mpf], y: np.ndarray) -> np.ndarray:
@@ -92,8 +111,8 @@ def truth(quick: Callable[[np.ndarray], np.ndarray], slow, y: np.ndarray, specia
         return precisely(slow, y)
     with np.errstate(over="ignore", under="ignore"):
         values = np.asarray(quick(y), np.float64)
-    at = np.union1d(some(y), np.flatnonzero(np.isin(y, around([0.0, -1.0, 1.0, *special]))))
-    at = np.intersect1d(at[np.abs(values[at]) < LARGEST], np.unique(y, return_index=True)[1])
+    at = some(y, special)
+    at = at[np.abs(values[at]) < LARGEST]
     expected = precisely(slow, y[at])
     error = np.abs(values[at] - expected)
     wrong = ~(error <= ACCURACY * np.abs(expected) + TINY * UNIT_ROUNDOFF)
@@ -110,13 +129,19 @@ def first(seen, y: np.ndarray) -> np.ndarray:
 
 
 def sweep(row, id: str, quantity: str, y: np.ndarray, seen, bound, values: np.ndarray, reason: str) -> None:
-    """Require that what was seen lies within the bound around the truth; the row says at which input it is worst."""
+    """Require that what was seen lies within the bound around the truth; the row says at which input it is worst.
+
+    Values next to zero are a row of their own: there a bound counts the smallest numbers, everywhere else roundings.
+    """
     __tracebackhide__ = True
     seen = first(seen, y)
     bound = OWN * (bound.error if isinstance(bound, Rounded) else bound) + ACCURACY * np.abs(values)
     with np.errstate(invalid="ignore"):
         error = np.abs(seen - values)
-    row(id, f"{quantity}, over a sweep", error, bound, reason, (seen, values), at=y)
+    tail = bound < FLUSHED
+    parts = {"over a sweep": ~tail} | ({"over a sweep, next to zero": tail} if tail.any() else {})
+    for place, kept in parts.items():
+        row(id, f"{quantity}, {place}", error[kept], bound[kept], reason, (seen[kept], values[kept]), at=y[kept])
 
 
 # -- generators -------------------------------------------------------------------------------------------------------
