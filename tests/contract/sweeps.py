@@ -4,8 +4,9 @@
 has a finer walk where learners work. Both strides are odd: all bits of the significand vary. Numbers next to zero, to
 poles, kinks, caps and clips are all there. Nothing is drawn at random: a sweep always says the same.
 
-Functions of a generator come with bounds (running error analysis of a form in which nothing cancels) and with the
-truth: in float64 for float32, where `ACCURACY` bounds the truth's own error, and from mpmath for float64.
+Functions of a generator come with bounds (running error analysis of forms in which, but for the sigmoid's conjugate
+and curvature, nothing cancels) and with the truth: in float64 for float32, where `ACCURACY` bounds the truth's own
+error, and from mpmath for float64.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def sweep(row, id: str, quantity: str, y: np.ndarray, seen, bound, values: np.nd
 
 
 class Form(NamedTuple):
-    """The ratio and the conjugate of a generator in forms in which nothing cancels."""
+    """The ratio and the conjugate of a generator; but in the sigmoid's conjugate, nothing cancels in them."""
 
     ratio: Callable[[Rounded], Rounded]
     conjugate: Callable[[Rounded], Rounded]
