@@ -130,7 +130,10 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=100, help="states up to which Storm runs (default %(default)s)")
     parser.add_argument("--repetitions", type=int, default=3, help="at least (default %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="repeat until a row has taken so long (default %(default)s)"
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="repeat, until both together have taken this long (default %(default)s)",
     )
     arguments = parser.parse_args()
     print(f"{'process':<36} {'this, s':>9} {'Storm, s':>9} {'ratio':>7}  identical  solves  bits", flush=True)
