@@ -21,6 +21,8 @@ from running_error import Rounded, maximum, minimum, unit_roundoff
 GENERATED = (*DIVERGENCES, *STEEP_DIVERGENCES)
 REASON = f"running error analysis in {DTYPE.name} of a form in which nothing cancels"
 ABSOLUTE = f"running error analysis in {DTYPE.name}: where terms cancel, roundings of the terms"
+ROWS = min(N, 2**12)
+"""Of a batch: some learners' steps take room for each pair of rows."""
 
 
 def within(*functions: np.ndarray) -> np.ndarray:
@@ -191,25 +193,26 @@ def test_surrogate(sign, offered, row):
 
 @pytest.mark.parametrize("loss", ["squared", "huber"])
 def test_critic_gradient(loss, implementation, offered, row):
-    """q - y and its clip, for both twins at once: of y = 1 and every q."""
-    width, target = 0.25, 1.0
-    y = floats((target - width, target + width), -sweeps.LARGEST, sweeps.LARGEST)
-    w, m = implementation.rows(full(1.0), full(1.0))
-    share, q = float(m[0]), padded(y)
-    arguments = (np.stack([q, -q]), full(target), w, m)
-    clip = width if loss == "huber" else np.inf
+    """q - y and its clip, for both twins at once: of every q, where y is zero and where it is one."""
+    width = 0.25 if loss == "huber" else np.inf
+    w, m = implementation.rows(np.ones(ROWS, DTYPE), np.ones(ROWS, DTYPE))
+    share = float(m[0])
     if loss == "huber":
-        seen, id, quantity = offered("huber_gradient")(*arguments, width), "CL-01", "critic's Huber loss"
+        gradient, id, quantity, options = offered("huber_gradient"), "CL-01", "critic's Huber loss", (width,)
     else:
-        seen, id, quantity = offered("critic_gradient")(*arguments), "UP-01", "critic loss"
-    for twin, x in zip(np.asarray(seen), (y, -y), strict=True):
-        expected = share * minimum(maximum(exact(x) - target, -clip), clip)
-        values = truth(
-            lambda x: share * np.clip(x - target, -clip, clip),
-            lambda x: share * min(max(x - target, mpmath.mpf(-clip)), mpmath.mpf(clip)),
-            x,
-        )
-        sweep(row, id, f"gradient of the {quantity}", x, twin, expected, values, REASON)
+        gradient, id, quantity, options = offered("critic_gradient"), "UP-01", "critic loss", ()
+    for target in (0.0, 1.0):
+        y = floats((target - width, target + width) if width < np.inf else (), -sweeps.LARGEST, sweeps.LARGEST)
+        batches = [np.stack([q, -q]) for q in padded(y).reshape(-1, ROWS)]
+        seen = np.hstack([np.asarray(gradient(q, np.full(ROWS, target, DTYPE), w, m, *options)) for q in batches])
+        for twin, x in zip(seen, (y, -y), strict=True):
+            expected = share * minimum(maximum(exact(x) - target, -width), width)
+            values = truth(
+                lambda x, target=target: share * np.clip(x - target, -width, width),
+                lambda x, target=target: share * min(max(x - target, mpmath.mpf(-width)), mpmath.mpf(width)),
+                x,
+            )
+            sweep(row, id, f"gradient of the {quantity}", x, twin, expected, values, REASON)
 
 
 @pytest.mark.parametrize("rule", ["per", "lap"])
