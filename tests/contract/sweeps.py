@@ -129,20 +129,34 @@ def first(seen, y: np.ndarray) -> np.ndarray:
     return np.asarray(seen, np.float64).reshape(-1)[: len(y)]
 
 
-def sweep(row, id: str, quantity: str, y: np.ndarray, seen, bound, values: np.ndarray, reason: str) -> None:
+def sweep(row, id: str, quantity: str, y: np.ndarray, seen, bound, values, reason: str, held=None) -> None:
     """Require that what was seen lies within the bound around the truth; the row says at which input it is worst.
 
-    Values next to zero are a row of their own: there a bound counts the smallest numbers, everywhere else roundings.
+    `held` are the places of these numbers in what the last call returned, if they are not its first: an entry's place
+    is kept, so that a survey can tell which number of that call was worst. Values next to zero are a row of their own:
+    there a bound counts the smallest numbers, everywhere else roundings.
     """
     __tracebackhide__ = True
     seen = first(seen, y)
+    held = np.arange(len(y)) if held is None else held
     bound = OWN * (bound.error if isinstance(bound, Rounded) else bound) + ACCURACY * np.abs(values)
     with np.errstate(invalid="ignore"):
         error = np.abs(seen - values)
     tail = bound < FLUSHED
-    parts = {"over a sweep": ~tail} | ({"over a sweep, next to zero": tail} if tail.any() else {})
-    for place, kept in parts.items():
-        row(id, f"{quantity}, {place}", error[kept], bound[kept], reason, (seen[kept], values[kept]), at=y[kept])
+    for place, kept in (("over a sweep", ~tail), ("over a sweep, next to zero", tail)):
+        if not kept.any():
+            continue
+
+        def placed(numbers: np.ndarray, kept=kept) -> np.ndarray:
+            """The numbers that are kept, each in its place; others are the first of them, without an error."""
+            array = np.full(held.max() + 1, numbers[kept][0])
+            array[held[kept]] = numbers[kept]
+            return array
+
+        wrong = np.zeros(held.max() + 1)
+        wrong[held[kept]] = error[kept]
+        shown = placed(seen), placed(values)
+        row(id, f"{quantity}, {place}", wrong, placed(bound), reason, shown, at=placed(y))
 
 
 # -- generators -------------------------------------------------------------------------------------------------------

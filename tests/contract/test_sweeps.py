@@ -44,24 +44,23 @@ def test_conjugate(divergence, offered, row):
     seen = [first(x, y) for x in offered("conjugate")(divergence, padded(y))]
     value, w = sweeps.conjugates(divergence, y), sweeps.ratios(divergence, y)
     bend = sweeps.bends(divergence, y, w)
-    held = within(value, w, bend)
+    held = np.flatnonzero(within(value, w, bend))
     y, value, w, bend = (x[held] for x in (y, value, w, bend))
     seen = [x[held] for x in seen]
     terms = ABSOLUTE if divergence == "fermi-dirac" else REASON  # a softplus less a constant; w less w^2/C
     k = sweeps.reach(form.conjugate, y)
     reason = f"{terms}; no bound for the last {len(y) - k} floats below the pole" if k < len(y) else terms
-    sweep(
-        row, "FD-01", f"conjugate ({divergence})", y[:k], seen[0][:k], form.conjugate(exact(y[:k])), value[:k], reason
-    )
+    expected, quantity = form.conjugate(exact(y[:k])), f"conjugate ({divergence})"
+    sweep(row, "FD-01", quantity, y[:k], seen[0][:k], expected, value[:k], reason, held[:k])
     k = sweeps.reach(form.ratio, y)
-    y, w, bend, seen = y[:k], w[:k], bend[:k], [x[:k] for x in seen]
+    y, w, bend, held, seen = y[:k], w[:k], bend[:k], held[:k], [x[:k] for x in seen]
     at = exact(y)
     ratio = form.ratio(at)
-    sweep(row, "FD-01", f"derivative of the conjugate ({divergence})", y, seen[1], ratio, w, REASON)
+    sweep(row, "FD-01", f"derivative of the conjugate ({divergence})", y, seen[1], ratio, w, REASON, held)
     decided = ~sweeps.near_a_kink(divergence, ratio, y)
     expected = GENERATORS[divergence].bend(at[decided], ratio[decided])
     quantity = f"derivative of the ratio ({divergence})"
-    sweep(row, "FD-01", quantity, y[decided], seen[2][decided], expected, bend[decided], terms)
+    sweep(row, "FD-01", quantity, y[decided], seen[2][decided], expected, bend[decided], terms, held[decided])
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -73,9 +72,10 @@ def test_ratio(divergence, offered, row):
         y = floats((*sweeps.special(divergence), *([cap] if np.isfinite(cap) else [])))
         seen = first(offered("flow_ratio")(divergence, padded(y), 1.0, cap), y)
         w = sweeps.ratios(divergence, np.minimum(y, cap))
-        held = within(w)
+        held = np.flatnonzero(within(w))
         expected = form.ratio(minimum(exact(y[held]), cap))
-        sweep(row, "FD-05", f"ratio of TD errors ({divergence})", y[held], seen[held], expected, w[held], REASON)
+        quantity = f"ratio of TD errors ({divergence})"
+        sweep(row, "FD-05", quantity, y[held], seen[held], expected, w[held], REASON, held)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -98,9 +98,9 @@ def test_slope(divergence, offered, row):
     w = w[w < oracle.largest_ratio]
     seen = first(offered("slope")(divergence, padded(w)), w)
     values = sweeps.slopes(divergence, w)
-    held = within(values)
+    held = np.flatnonzero(within(values))
     bound, reason = bounds.slopes(values[held], w[held], pole if np.isfinite(pole) else 0.0, unit_roundoff(DTYPE))
-    sweep(row, "FD-01", f"slope ({divergence})", w[held], seen[held], bound, values[held], reason)
+    sweep(row, "FD-01", f"slope ({divergence})", w[held], seen[held], bound, values[held], reason, held)
 
 
 # -- the policy -------------------------------------------------------------------------------------------------------
@@ -137,11 +137,12 @@ def test_squashed_log_density(which, offered, row):
                 + 2 * mpmath.log(mpmath.cosh(u))
             )
 
-        expected, held = density(*given)
+        expected, bounded = density(*given)
+        held = np.flatnonzero(bounded)
         seen = offered("squashed_log_prob")(*(padded(x)[:, None] for x in given))
         values = truth(quick, slow, y)
         quantity = f"tanh-Normal log-density as a function of the {which}"
-        sweep(row, "SAC-14", quantity, y[held], first(seen, y)[held], expected[held], values[held], ABSOLUTE)
+        sweep(row, "SAC-14", quantity, y[held], first(seen, y)[held], expected[held], values[held], ABSOLUTE, held)
 
 
 def test_mode(offered, row):
@@ -157,11 +158,12 @@ def test_temperature_gradient(offered, row):
     y = floats(low=-64.0, high=64.0)
     y = y[np.linspace(0, len(y) - 1, 96).astype(int)]
     log_prob, target = DTYPE.type(-1.75), DTYPE.type(0.5)
-    gradient = offered("temperature_gradient")
-    seen = [np.asarray(gradient(np.asarray(x, DTYPE), log_prob, target), np.float64) for x in y]
     expected = -(re.exp(exact(y)) * (exact(log_prob) + exact(target)))
     values = truth(lambda x: 1.25 * np.exp(x), lambda x: mpmath.mpf(1.25) * mpmath.exp(x), y)
-    sweep(row, "SAC-16", "temperature gradient", y, seen, expected, values, REASON)
+    for k, x in enumerate(y):
+        seen = offered("temperature_gradient")(np.asarray(x, DTYPE), log_prob, target)
+        at = slice(k, k + 1)
+        sweep(row, "SAC-16", "temperature gradient", y[at], seen, expected[at], values[at], REASON)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -202,17 +204,20 @@ def test_critic_gradient(loss, implementation, offered, row):
     else:
         gradient, id, quantity, options = offered("critic_gradient"), "UP-01", "critic loss", ()
     for target in (0.0, 1.0):
-        y = floats((target - width, target + width) if width < np.inf else (), -sweeps.LARGEST, sweeps.LARGEST)
-        batches = [np.stack([q, -q]) for q in padded(y).reshape(-1, ROWS)]
-        seen = np.hstack([np.asarray(gradient(q, np.full(ROWS, target, DTYPE), w, m, *options)) for q in batches])
-        for twin, x in zip(seen, (y, -y), strict=True):
-            expected = share * minimum(maximum(exact(x) - target, -width), width)
-            values = truth(
-                lambda x, target=target: share * np.clip(x - target, -width, width),
-                lambda x, target=target: share * min(max(x - target, mpmath.mpf(-width)), mpmath.mpf(width)),
-                x,
-            )
-            sweep(row, id, f"gradient of the {quantity}", x, twin, expected, values, REASON)
+        ends = (target - width, target + width) if width < np.inf else ()
+        y = floats(ends, -sweeps.LARGEST, sweeps.LARGEST)
+        expected = share * minimum(maximum(exact(y) - target, -width), width)
+        values = truth(
+            lambda x, target=target: share * np.clip(x - target, -width, width),
+            lambda x, target=target: share * min(max(x - target, mpmath.mpf(-width)), mpmath.mpf(width)),
+            y,
+        )
+        for k in range(0, len(y), ROWS):
+            at = slice(k, min(k + ROWS, len(y)))
+            q = np.resize(y[at], ROWS).astype(DTYPE)
+            seen = gradient(np.stack([q, q[::-1]]), np.full(ROWS, target, DTYPE), w, m, *options)
+            for twin in (np.asarray(seen)[0], np.asarray(seen)[1, ::-1]):
+                sweep(row, id, f"gradient of the {quantity}", y[at], twin, expected[at], values[at], REASON)
 
 
 @pytest.mark.parametrize("rule", ["per", "lap"])
