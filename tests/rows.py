@@ -87,11 +87,13 @@ class Rows:
         bound: ArrayLike,
         reason: str,
         values: tuple[np.ndarray, np.ndarray] | None = None,
+        at: np.ndarray | None = None,
     ) -> None:
         """Require `error <= bound`.
 
         `error` and `bound` may be arrays that broadcast; the entry worst relative to its bound is what is kept.
-        `values`, what was seen and what was expected in the shape of `error`, are shown for that entry.
+        `values`, what was seen and what was expected in the shape of `error`, are shown for that entry; the input `at`
+        which it was seen, in decimal and bit for bit, becomes part of the reason.
         ValueError for a comparison that could not fail: no entries, or a bound that is negative, infinite or NaN.
         """
         __tracebackhide__ = True
@@ -109,6 +111,9 @@ class Rows:
         with np.errstate(over="ignore"):  # a bound near the smallest number: any error is infinitely many of it
             severities = np.divide(errors, bounds, out=np.where(errors == 0.0, 0.0, np.inf), where=bounds > 0.0)
         worst = int(np.argmax(np.where(np.isnan(errors), np.inf, severities)))
+        if at is not None:
+            where = float(np.broadcast_to(at, errors.shape).flat[worst])
+            reason = f"{reason}; worst input {where!r} = {where.hex()}"
         witness = None
         if values is not None:
             seen, expected = (np.broadcast_to(array, errors.shape).flat[worst] for array in values)

@@ -178,6 +178,12 @@ def log(x: Rounded) -> Rounded:
     return x._new(np.log(x.value), -np.log1p(-x.error / x.value), 2 * ULPS["log"])
 
 
+def log1p(x: Rounded) -> Rounded:
+    if np.any(1.0 + x.value <= x.error):
+        raise ZeroDivisionError("running error analysis: one plus the argument may be zero within its bound")
+    return x._new(np.log1p(x.value), -np.log1p(-x.error / (1.0 + x.value)), 2 * ULPS["log1p"])
+
+
 def tanh(x: Rounded) -> Rounded:
     nearest = np.maximum(np.abs(x.value) - x.error, 0.0)
     return x._new(np.tanh(x.value), x.error / np.cosh(np.minimum(nearest, 300.0)) ** 2, 2 * ULPS["tanh"])
@@ -190,20 +196,27 @@ def logistic(x: Rounded) -> Rounded:
 
 
 def softplus(x: Rounded) -> Rounded:
-    """log(1 + e^x) as max(x, 0) + log1p(exp(-|x|)): two terms of one sign, so relative errors stay relative."""
-    value = np.logaddexp(0.0, x.value)
-    return x._new(value, x.error, 2 * (ULPS["exp"] + ULPS["log1p"]) + ROUNDINGS)
+    """log(1 + e^x) as max(x, 0) + log1p(exp(-|x|)): two terms of one sign, so relative errors stay relative.
+
+    Convex: an error in x moves it by no more than the derivative at the upper end of x.
+    """
+    value, steepest = np.logaddexp(0.0, x.value), np.exp(-np.logaddexp(0.0, -(x.value + x.error)))
+    return x._new(value, x.error * steepest, 2 * (ULPS["exp"] + ULPS["log1p"]) + ROUNDINGS)
 
 
 def minimum(x: Rounded, y: Any) -> Rounded:
-    """|min(a, b) - min(a', b')| <= max(|a - a'|, |b - b'|): a selection costs nothing."""
-    y = x._lift(y)
-    return x._free(np.minimum(x.value, y.value), np.maximum(x.error, y.error))
+    """A selection costs nothing: where it is certain, the error of what is selected, else that of the worse.
+
+    In general |min(a, b) - min(a', b')| <= max(|a - a'|, |b - b'|).
+    """
+    return -maximum(-x, -x._lift(y))
 
 
 def maximum(x: Rounded, y: Any) -> Rounded:
     y = x._lift(y)
-    return x._free(np.maximum(x.value, y.value), np.maximum(x.error, y.error))
+    first, second = x.value - x.error > y.value + y.error, y.value - y.error > x.value + x.error
+    error = np.where(first, x.error, np.where(second, y.error, np.maximum(x.error, y.error)))
+    return x._free(np.maximum(x.value, y.value), error)
 
 
 def where(condition: np.ndarray, x: Rounded, y: Any) -> Rounded:
@@ -214,7 +227,8 @@ def where(condition: np.ndarray, x: Rounded, y: Any) -> Rounded:
 
 def positive(x: Rounded) -> Rounded:
     """The indicator of x > 0; where rounding may decide it, either answer is allowed (error one)."""
-    return x._free((x.value > 0).astype(np.float64), (np.abs(x.value) <= x.error).astype(np.float64))
+    uncertain = (np.abs(x.value) <= x.error) & (x.error > 0.0)
+    return x._free((x.value > 0).astype(np.float64), uncertain.astype(np.float64))
 
 
 def log_softmax(x: Rounded) -> Rounded:

@@ -6,6 +6,8 @@
     ... --deviations FILE                                    the same, where some rows are known to differ and why
     ... --quick                                              one parameter set of each test; no certificate
 
+Precisions are float32 and float64; bfloat16, which `deep` does not offer, is in no row.
+
 Every problem is exact in both precisions (contract/problems.py), every expected value is computed in NumPy together
 with a bound on its rounding (contract/shadow.py, running_error.py), and every statistical row states its false-alarm
 probability. A row carries the id of the claim that it checks; where the quantity belongs to no claim, one of these:

@@ -65,8 +65,18 @@ def flat(layers: Layers) -> dict[str, list]:
 
 
 def root(x: Rounded) -> Rounded:
-    """The square root of numbers from one on, charged as exp(log(x) / 2), more than any square root costs."""
-    return re.exp(0.5 * re.log(x))
+    """The square root of numbers that are one or more however they were rounded: |x - x'| = (n + n') |n - n'|.
+
+    Charged as exp(log(x) / 2), more than any square root costs.
+    """
+    value = np.sqrt(x.value)
+    roundings = 2 * re.ULPS["exp"] + (re.ULPS["log"] + re.ROUNDINGS) * np.log(x.value)
+    return x._new(value, x.error / (value + 1.0), roundings)
+
+
+def pull(norm: Rounded) -> Rounded:
+    """(n - 1)/n of norms that are one or more however they were rounded: |1/n - 1/n'| <= |n - n'|/n."""
+    return norm._new((norm.value - 1.0) / norm.value, norm.error / norm.value, 2 * re.ROUNDINGS)
 
 
 def penalty_by_hand(layers: list, tape: list, mass: Rounded) -> tuple[Rounded, list]:
@@ -81,7 +91,7 @@ def penalty_by_hand(layers: list, tape: list, mass: Rounded) -> tuple[Rounded, l
     slope = slopes[0] @ kernels[0].T
     norm = root(re.maximum((slope * slope).sum(axis=-1), 1.0))
     excess = norm - 1.0
-    back = (2.0 * mass * excess / norm).reshape(-1, 1) * slope
+    back = (2.0 * mass * pull(norm)).reshape(-1, 1) * slope
     gradients = [(back.T @ slopes[0])]
     back = back @ kernels[0]
     for kernel, mask, after in zip(kernels[1:], masks, slopes[1:], strict=True):

@@ -468,6 +468,15 @@ FAULTS = (
         "derivative of the ratio (reverse-kl)",
     ),
     Fault(
+        "FD-01b",
+        "conjugate of reverse KL that cancels next to zero",
+        "divergence.py",
+        "lambda y: -jnp.log1p(-y)",
+        "lambda y: -jnp.log(1.0 - y)",
+        "test_sweeps.py::test_conjugate[reverse-kl]",
+        "conjugate (reverse-kl), over a sweep",
+    ),
+    Fault(
         "JS-04a",
         "arguments measured from the largest advantage alone",
         "multiplier.py",

@@ -50,6 +50,13 @@ def test_the_worst_entry_is_the_one_worst_for_its_bound():
     assert (kept.error, kept.bound, kept.comparisons) == (5e-9, 1e-8, 2)
 
 
+def test_the_worst_input_is_named_bit_for_bit():
+    recorder = Rows()
+    recorder("FD-01", "slope", np.array([1.0, 3.0]), np.array([4.0, 4.0]), "rounding", at=np.array([2.0, 0.375]))
+    (kept,) = recorder.collected()
+    assert kept.reason == "rounding; worst input 0.375 = 0x1.8000000000000p-2"
+
+
 def test_zero_bound_admits_zero_error_only():
     recorder = Rows()
     recorder("RPL-01", "indices", 0.0, 0.0, "integers")

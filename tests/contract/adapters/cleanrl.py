@@ -29,6 +29,14 @@ mean, log_std = np.full((4096, 1), 2.0, np.float32), np.full((4096, 1), 0.5, np.
 _, theirs, u = squashed_draw(mean, log_std, 0)
 u = torch.tensor(u)
 """
+ONE_ROW = """
+import numpy as np
+from contract.protocol import load  # with tests/ on the path
+one = np.ones(1, np.float32)
+q = np.full((2, 1), {q!r}, np.float32)
+theirs = load("contract.adapters.cleanrl:implementation").critic_gradient(q, 0 * one, one, one)
+print("theirs", float(theirs[0, 0]), "exact", {q!r})
+"""
 ON_A_GRID = """
 import numpy as np, torch
 from contract.adapters.cleanrl import squashed_log_prob  # Actor.get_action, executed from the installed script
@@ -211,5 +219,7 @@ implementation = Implementation(
     snippets={
         "SAC-14 log-probability of a sampled action": DRAWN + OF_A_DRAW.strip(),
         "SAC-14 tanh-Normal density integrates to one": ON_A_GRID + INTEGRAL.strip(),
+        "UP-01 gradient of the critic loss, over a sweep": ONE_ROW.format(q=1.0),
+        "UP-01 gradient of the critic loss, over a sweep, next to zero": ONE_ROW.format(q=2.0**-100),
     },
 )
