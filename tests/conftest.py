@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from left_out import pytest_deselected, write_left_out
 from rows import pytest_runtest_makereport, row
 from variants import variant
 
-__all__ = ["pytest_runtest_makereport", "row", "variant"]
+__all__ = ["pytest_deselected", "pytest_runtest_makereport", "row", "variant", "write_left_out"]
 
 # A first example compiles, so time says nothing about the code under test. The `row` fixture is meant to see every
 # example of a test, which is exactly what the suppressed health check warns about.

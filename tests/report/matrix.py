@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ Key = tuple[str, str]  # id and quantity: one line of the matrix
 
 _NUMBERS = re.compile(r"(\d+)")
 VERSIONS = ("python", "numpy", "scipy", "jax", "flax", "optax", "gymnasium", "mujoco", "sympy", "python-flint")
-SETTINGS = ("precision", "jit", "examples")
+SETTINGS = ("precision", "jit", "examples", "left out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,24 @@ class Matrix:
     def cells_with(self, key: Key, *, broken: bool | None = None) -> list[str]:
         """The cells that measured a line; with `broken`, those in which it is or is not broken."""
         return [cell.name for cell in self.cells if key in cell.rows and broken in (None, cell.rows[key].broken)]
+
+    def is_left_out(self, key: Key, cell: Cell) -> bool:
+        """Whether a line is missing in `cell` because the test that measures it elsewhere was left out there."""
+        return key not in cell.rows and not cell.left_out.isdisjoint(self._measured_by[key])
+
+    def left_out_everywhere(self) -> list[str]:
+        """The tests that some cell left out and no cell ran."""
+        left_out, ran = ([getattr(cell, name) for cell in self.cells] for name in ("left_out", "tests"))
+        return sorted(frozenset().union(*left_out).difference(*ran))
+
+    @functools.cached_property
+    def _measured_by(self) -> dict[Key, set[str]]:
+        """The tests that measured each line, in any cell."""
+        found: dict[Key, set[str]] = {}
+        for cell in self.cells:
+            for key, row in cell.rows.items():
+                found.setdefault(key, set()).add(row.test)
+        return found
 
     def skipped_tests(self) -> dict[tuple[str, str], list[str]]:
         """Skipped tests and why, with the cells that skipped them."""
