@@ -13,12 +13,12 @@ Key = tuple[str, str]  # id and quantity: one line of the matrix
 
 _NUMBERS = re.compile(r"(\d+)")
 VERSIONS = ("python", "numpy", "scipy", "jax", "flax", "optax", "gymnasium", "mujoco", "sympy", "python-flint")
-SETTINGS = ("precision", "jit", "examples", "left out")
+SETTINGS = ("precision", "jit", "calls", "examples", "left out")
 
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
-    """Every cell of one run, in the order in which tox.ini lists them."""
+    """Every cell of one run, in the order in which tox.ini lists them: the longest first."""
 
     cells: tuple[Cell, ...]
     revision: str
@@ -27,9 +27,14 @@ class Matrix:
 
     @property
     def columns(self) -> list[Cell]:
-        """The cells that stand beside one another: those that measured something, or would have, had they run."""
+        """The cells that stand beside one another: those that measured something, or would have, had they run.
+
+        By kind and by name; tox.ini lists them by how long they take.
+        """
         idle = (State.OK, State.BROKEN, State.NOT_SELECTED, State.NO_PROGRAM)
-        return [cell for cell in self.cells if cell.rows or (cell.has_tests and cell.state not in idle)]
+        shown = [cell for cell in self.cells if cell.rows or (cell.has_tests and cell.state not in idle)]
+        kinds = list(dict.fromkeys(_kind(cell) for cell in shown))
+        return sorted(shown, key=lambda cell: (kinds.index(_kind(cell)), cell.name))
 
     def keys(self) -> list[Key]:
         """Every line, by chapter and number."""
@@ -134,6 +139,11 @@ class Matrix:
 def chapter(id: str) -> str:
     """The part of an id before its number: `JS` of `JS-04`."""
     return id.rpartition("-")[0] or id
+
+
+def _kind(cell: Cell) -> str:
+    """What a cell runs: `deep` of `py312-deep-f64`, its name where that says no more."""
+    return next(iter(cell.name.split("-")[1:]), cell.name)
 
 
 def _reading_order(key: Key) -> tuple[str, list[tuple[int, int | str]], str]:
