@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -171,7 +172,7 @@ class TwinTable(nn.Module):
     def __call__(self, observation: Float[Array, "B S"], action: Float[Array, "B A"]) -> Float[Array, "2 B"]:
         shape = (2, observation.shape[-1], action.shape[-1])
         table = self.param("table", nn.initializers.zeros, shape)
-        return jnp.einsum("bs,ba,isa->ib", observation, action, table)
+        return jnp.einsum("bs,ba,isa->ib", observation, action, table, precision=jax.lax.Precision.HIGHEST)
 
 
 class SoftmaxTable(nn.Module):
@@ -182,7 +183,7 @@ class SoftmaxTable(nn.Module):
     @nn.compact
     def __call__(self, observation: Float[Array, "B S"]) -> Categorical:
         table = self.param("table", nn.initializers.zeros, (observation.shape[-1], self.n_actions))
-        return Categorical(observation @ table)
+        return Categorical(products.matmul(observation, table))
 
 
 class ValueTable(nn.Module):
@@ -190,7 +191,7 @@ class ValueTable(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Float[Array, "B S"]) -> Float[Array, " B"]:
-        return observation @ self.param("table", nn.initializers.zeros, (observation.shape[-1],))
+        return products.matmul(observation, self.param("table", nn.initializers.zeros, (observation.shape[-1],)))
 
 
 class QTable(nn.Module):
@@ -200,7 +201,9 @@ class QTable(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Float[Array, "B S"]) -> Float[Array, "B A"]:
-        return observation @ self.param("table", nn.initializers.zeros, (observation.shape[-1], self.n_actions))
+        return products.matmul(
+            observation, self.param("table", nn.initializers.zeros, (observation.shape[-1], self.n_actions))
+        )
 
 
 def continuous(action_size: int, hidden: Sequence[int] = (256, 256)) -> Networks:

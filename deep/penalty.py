@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from deep import products
+from deep.products import matmul, transposed_product
 
 Dense = dict[str, Float[Array, "..."]]
 
@@ -77,11 +77,11 @@ def _passes(
     """Activations x_0 .. x_{L-1}, slopes s_1 .. s_L of Q in the pre-activations, and Q."""
     activations = [jnp.concatenate([observation, action], axis=-1)]
     for layer in layers[:-1]:
-        activations.append(jax.nn.relu(activations[-1] @ layer["kernel"] + layer["bias"]))
-    q = (activations[-1] @ layers[-1]["kernel"] + layers[-1]["bias"])[:, 0]
+        activations.append(jax.nn.relu(matmul(activations[-1], layer["kernel"]) + layer["bias"]))
+    q = (matmul(activations[-1], layers[-1]["kernel"]) + layers[-1]["bias"])[:, 0]
     slopes = [jnp.ones_like(q)[:, None]]
     for layer, x in zip(reversed(layers[1:]), reversed(activations[1:]), strict=True):
-        slopes.append(jnp.where(x > 0, slopes[-1] @ layer["kernel"].T, 0.0))
+        slopes.append(jnp.where(x > 0, matmul(slopes[-1], layer["kernel"].T), 0.0))
     return activations, slopes[::-1], q
 
 
@@ -96,22 +96,22 @@ def _value_and_slope(
 def _forward(layers: list[Dense], observation: Float[Array, "B O"], action: Float[Array, "B U"]) -> tuple[Any, Any]:
     activations, slopes, q = _passes(layers, observation, action)
     inward = layers[0]["kernel"][observation.shape[-1] :]
-    return (q, slopes[0] @ inward.T), (layers, activations, slopes)
+    return (q, matmul(slopes[0], inward.T)), (layers, activations, slopes)
 
 
 def _backward(residuals: Any, cotangents: tuple[Float[Array, " B"], Float[Array, "B U"]]) -> tuple[Any, Any, Any]:
     layers, activations, slopes = residuals
     e, c = cotangents
     split = activations[0].shape[-1] - c.shape[-1]
-    tangents, moved = [jnp.pad(c, ((0, 0), (split, 0)))], c @ layers[0]["kernel"][split:]
+    tangents, moved = [jnp.pad(c, ((0, 0), (split, 0)))], matmul(c, layers[0]["kernel"][split:])
     for layer, x in zip(layers[1:], activations[1:], strict=True):
         tangents.append(jnp.where(x > 0, moved, 0.0))
-        moved = tangents[-1] @ layer["kernel"]
+        moved = matmul(tangents[-1], layer["kernel"])
     gradients = [
-        {"kernel": products.transposed_product(e[:, None] * x + tangent, slope), "bias": e @ slope}
+        {"kernel": transposed_product(e[:, None] * x + tangent, slope), "bias": matmul(e, slope)}
         for x, tangent, slope in zip(activations, tangents, slopes, strict=True)
     ]
-    inward = e[:, None] * (slopes[0] @ layers[0]["kernel"].T)
+    inward = e[:, None] * matmul(slopes[0], layers[0]["kernel"].T)
     return gradients, inward[:, :split], inward[:, split:]
 
 

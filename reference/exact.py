@@ -13,12 +13,13 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from scipy import sparse
+from scipy.sparse import linalg as sparse_linalg
 
 from reference import certify as bounds
 from reference.checks import check_policy
 from reference.mdp import MDP
-from reference.planning import PolicyIteration
-from reference.rational import RationalMDP, Row, float_integers, nearest_floats, pair_row, solve_integers
+from reference.rational import RationalMDP, Row, float_integers, nearest_floats, pair_row, pair_rows, solve_integers
 from reference.rounding import UNIT_ROUNDOFF
 
 __all__ = ["ExactSolution", "ExactValues", "evaluate_policy_exactly", "occupancy_measure_exactly", "solve_exactly"]
@@ -83,24 +84,26 @@ def solve_exactly(
     """The rational optimal values of `process`, proved optimal, and every optimal action (RL-05, RL-08).
 
     * `process`: an `MDP` stands for its floats, exactly; a `RationalMDP` for its fractions.
-    * `start` `(S, A)`: policy to start from (its likeliest actions), that of float64 policy iteration if not given.
+    * `start` `(S, A)`: policy to start from (its likeliest actions); if not given, where policy iteration in float64
+      stops.
     * `limit`: states up to which to try, 1000 for rational data and 400 for floats if not given (seconds; time grows
       like `S^3` and a little more).
 
     Needs python-flint above 60 states. ValueError above `limit`; ModuleNotFoundError, with the pip line, without it.
     """
     check_size(process, limit)
-    floats = nearest_floats(process)
-    start = PolicyIteration().solve(floats).policy if start is None else start
-    chosen = np.where(process.available, start, -1.0).argmax(axis=1)
+    if start is None:
+        chosen = _guess(nearest_floats(process))
+    else:
+        chosen = np.where(process.available, start, -1.0).argmax(axis=1)
     solves = 0
     while True:
-        policy = np.zeros(process.available.shape)
-        policy[np.arange(process.n_states), chosen] = 1.0
-        found = _policy_values(process, policy)
+        found = _chosen_values(process, chosen)
         solves += 1
         improved, optimal = _compare(process, found, chosen)
         if np.array_equal(improved, chosen):
+            policy = np.zeros(process.available.shape)
+            policy[np.arange(process.n_states), chosen] = 1.0
             return ExactSolution(found.numerators, found.denominator, policy, optimal, solves)
         chosen = improved
 
@@ -153,6 +156,35 @@ def check_size(process: MDP | RationalMDP, limit: int | None) -> None:
         )
 
 
+def _guess(mdp: MDP) -> np.ndarray:
+    """The actions at which Howard's improvements in plain float64 stop: `(S,)`.
+
+    A state keeps its action unless another gains more than a rounded backup can. Nothing rests on what comes out but
+    the number of exact solves.
+    """
+    states = np.arange(mdp.n_states)
+    chosen = np.where(mdp.available, mdp.rewards, -np.inf).argmax(axis=1)
+    seen: set[bytes] = set()
+    while chosen.tobytes() not in seen:
+        seen.add(chosen.tobytes())
+        chain, rewards = mdp.matrix[states * mdp.n_actions + chosen], mdp.rewards[states, chosen]
+        try:
+            if isinstance(chain, np.ndarray):
+                values = np.linalg.solve(np.eye(mdp.n_states) - mdp.discount * chain, rewards)
+            else:
+                values = sparse_linalg.splu((sparse.eye_array(mdp.n_states) - mdp.discount * chain).tocsc()).solve(
+                    rewards
+                )
+        except (np.linalg.LinAlgError, RuntimeError):  # singular to float64, with a discount of almost one
+            break
+        offset, deviation, _ = bounds.split(values)
+        local = bounds.lookahead(mdp, deviation, offset)
+        noise = 2.0 * bounds.lookahead_radius(mdp, deviation, offset)
+        best = local.argmax(axis=1)
+        chosen = np.where(local[states, best] - local[states, chosen] > noise, best, chosen)
+    return chosen
+
+
 def _system(
     process: MDP | RationalMDP, policy: Float64[np.ndarray, "S A"]
 ) -> tuple[list[list[int]], list[int], list[Fraction]]:
@@ -161,7 +193,7 @@ def _system(
     matrix, scales, rewards = [], [], []
     for state in range(process.n_states):
         taken = [(int(a), Fraction(float(policy[state, a]))) for a in np.flatnonzero(policy[state])]
-        rows = [pair_row(process, state * process.n_actions + action) for action, _ in taken]
+        rows = pair_rows(process, [state * process.n_actions + action for action, _ in taken])
         shares = [weight / row.denominator for (_, weight), row in zip(taken, rows, strict=True)]
         common = math.lcm(*(share.denominator for share in shares))
         line = [0] * process.n_states
@@ -177,10 +209,32 @@ def _system(
 
 
 def _policy_values(process: MDP | RationalMDP, policy: Float64[np.ndarray, "S A"]) -> ExactValues:
-    rows, scales, rewards = _system(process, policy)
+    return _values(*_system(process, policy))
+
+
+def _chosen_values(process: MDP | RationalMDP, chosen: np.ndarray) -> ExactValues:
+    """The values of the policy that takes action `chosen[s]` in `s`: no sums, so no fractions but the rewards."""
+    discount = Fraction(process.discount)
+    states = range(process.n_states)
+    rows = pair_rows(process, [state * process.n_actions + action for state, action in enumerate(chosen.tolist())])
+    matrix, scales = [], []
+    for state, row in zip(states, rows, strict=True):
+        line, scale = [0] * process.n_states, discount.denominator * row.denominator
+        for target, numerator in zip(row.columns, row.numerators, strict=True):
+            line[target] = -discount.numerator * numerator
+        line[state] += scale
+        matrix.append(line)
+        scales.append(scale)
+    return _values(matrix, scales, [Fraction(reward) for reward in process.rewards[states, chosen].tolist()])
+
+
+def _values(matrix: list[list[int]], scales: list[int], rewards: list[Fraction]) -> ExactValues:
+    """The solution of `matrix v = scales rewards`."""
     common = math.lcm(*(reward.denominator for reward in rewards))
-    right = [scale * int(reward * common) for scale, reward in zip(scales, rewards, strict=True)]
-    numerators, denominator = solve_integers(rows, right)
+    right = [
+        scale * reward.numerator * (common // reward.denominator) for scale, reward in zip(scales, rewards, strict=True)
+    ]
+    numerators, denominator = solve_integers(matrix, right)
     return ExactValues(tuple(numerators), denominator * common)
 
 

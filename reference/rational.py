@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib import import_module
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class RationalMDP:
     initial: np.ndarray
     available: Bool[np.ndarray, "S A"]
     nearest: MDP = field(init=False)
+    integers: tuple[Row, ...] = field(init=False)  # the same rows over a common denominator each
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class RationalMDP:
         law = _law(start, n_states, "the initial distribution")
         stored = {
             "rows": tuple(rows),
+            "integers": tuple(_over_common(row) for row in rows),
             "rewards": pays,
             "discount": _number(discount, "the discount"),
             "initial": np.array([law.get(state, Fraction(0)) for state in range(n_states)], dtype=object),
@@ -159,23 +162,44 @@ def nearest_floats(process: MDP | RationalMDP) -> MDP:
 
 def pair_row(process: MDP | RationalMDP, pair: int) -> Row:
     """The exact transition probabilities of `pair = s*A + a`."""
+    return pair_rows(process, [pair])[0]
+
+
+def pair_rows(process: MDP | RationalMDP, pairs: Sequence[int]) -> list[Row]:
+    """The exact transition probabilities of each of `pairs`."""
     if isinstance(process, RationalMDP):
-        row = process.rows[pair]
-        denominator = math.lcm(*(p.denominator for p in row.values()))
-        return Row(list(row), [p.numerator * (denominator // p.denominator) for p in row.values()], denominator)
+        return [process.integers[pair] for pair in pairs]
     matrix = process.matrix
     if isinstance(matrix, np.ndarray):
-        columns = np.flatnonzero(matrix[pair])
-        return Row(columns.tolist(), *float_integers(matrix[pair, columns]))
-    entries = slice(int(matrix.indptr[pair]), int(matrix.indptr[pair + 1]))
-    return Row(matrix.indices[entries].tolist(), *float_integers(matrix.data[entries]))
+        block = matrix[pairs]
+        which, columns = np.nonzero(block)
+        data, ends = block[which, columns], np.searchsorted(which, np.arange(len(pairs) + 1)).tolist()
+    else:
+        entries = [np.arange(matrix.indptr[pair], matrix.indptr[pair + 1]) for pair in pairs]
+        ends = [0, *np.cumsum([len(row) for row in entries]).tolist()]
+        where = np.concatenate(entries)
+        data, columns = matrix.data[where], matrix.indices[where]
+    digits, shifts = _digits(data)
+    targets = columns.tolist()
+    return [
+        Row(targets[here:there], *_over_one_power(digits[here:there], shifts[here:there]))
+        for here, there in pairwise(ends)
+    ]
 
 
 def float_integers(values: np.ndarray) -> tuple[list[int], int]:
     """Finite floats as integers over one power of two."""
+    return _over_one_power(*_digits(values))
+
+
+def _digits(values: np.ndarray) -> tuple[list[int], list[int]]:
+    """Finite floats as `digits * 2^shifts`."""
     mantissa, exponent = np.frexp(values)
-    digits = np.ldexp(mantissa, 53).astype(np.int64).tolist()
-    shifts = (exponent - 53).tolist()
+    return np.ldexp(mantissa, 53).astype(np.int64).tolist(), (exponent - 53).tolist()
+
+
+def _over_one_power(digits: list[int], shifts: list[int]) -> tuple[list[int], int]:
+    """`digits * 2^shifts` as integers over one power of two, in lowest terms."""
     lowest = min([0, *shifts])
     numerators = [digit << (shift - lowest) for digit, shift in zip(digits, shifts, strict=True)]
     common = math.gcd(1 << -lowest, *numerators)
@@ -192,7 +216,7 @@ def solve_integers(rows: list[list[int]], right: list[int]) -> tuple[list[int], 
     flint = import_flint() if size > FALLBACK_STATES else _flint_if_installed()
     if flint is None:
         return _eliminate(rows, right)
-    matrix = flint.fmpq_mat(flint.fmpz_mat(size, size, [entry for row in rows for entry in row]))
+    matrix = flint.fmpq_mat(flint.fmpz_mat(size, size, list(chain.from_iterable(rows))))
     solution = matrix.solve(flint.fmpq_mat(flint.fmpz_mat(size, 1, right)), algorithm="dixon")
     numerators, denominator = solution.numer_denom()
     return [int(entry) for entry in numerators.entries()], int(denominator)
@@ -238,6 +262,11 @@ def _number(value: Any, place: str) -> Fraction:
         return Fraction(value)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise InvalidMDP(f"{place} is {value!r}: expected a rational number, such as 1, '1/3' or 0.25.") from error
+
+
+def _over_common(row: Mapping[int, Fraction]) -> Row:
+    denominator = math.lcm(*(p.denominator for p in row.values()))
+    return Row(list(row), [p.numerator * (denominator // p.denominator) for p in row.values()], denominator)
 
 
 def _law(row: Sequence[Number] | Mapping[int, Number], n_states: int, place: str) -> dict[int, Fraction]:

@@ -6,7 +6,8 @@
 The same process in the same rational numbers on both sides, built beforehand; timed is from the model in memory to the
 optimal values of all states. Storm has no discounted rewards in exact mode, so discounting is a step to a sink with
 probability `1 - gamma`; `stormpy.environments.exact()` is its environment for exact results. Minimum of interleaved
-repetitions. The last rows, which Storm would take minutes to hours for, are solved by this package alone.
+repetitions, more of them where both take milliseconds. The last rows, which Storm would take minutes to hours for, are
+solved by this package alone.
 """
 
 from __future__ import annotations
@@ -127,14 +128,20 @@ def main() -> None:
     """Print the table, one row as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=100, help="states up to which Storm runs (default %(default)s)")
-    parser.add_argument("--repetitions", type=int, default=3, help="(default %(default)s)")
+    parser.add_argument("--repetitions", type=int, default=3, help="at least (default %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="repeat, until both together have taken this long (default %(default)s)",
+    )
     arguments = parser.parse_args()
     print(f"{'process':<36} {'this, s':>9} {'Storm, s':>9} {'ratio':>7}  identical  solves  bits", flush=True)
     ratios = []
     for name, process, compared in instances(arguments.largest):
         other = storm(process) if compared else None
         ours, theirs, found, expected = [], [], None, None
-        for _ in range(arguments.repetitions):
+        while len(ours) < arguments.repetitions or (theirs and sum(ours) + sum(theirs) < arguments.seconds):
             seconds, found = timed(lambda process=process: solve_exactly(process))
             ours.append(seconds)
             if other is not None:
