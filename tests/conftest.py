@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from left_out import pytest_deselected, write_left_out
 from rows import pytest_runtest_makereport, row
 from variants import variant
 
-__all__ = ["pytest_runtest_makereport", "row", "variant"]
+__all__ = ["pytest_deselected", "pytest_runtest_makereport", "row", "variant", "write_left_out"]
 
 # A first example compiles, so time says nothing about the code under test. The `row` fixture is meant to see every
 # example of a test, which is exactly what the suppressed health check warns about.
@@ -26,8 +27,12 @@ _COMMON = {
     "print_blob": True,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
-settings.register_profile("dev", max_examples=25, **_COMMON)
-settings.register_profile("ci", max_examples=25, derandomize=True, database=None, **_COMMON)
+_JIT = os.environ.get("JAX_DISABLE_JIT", "0").lower() not in ("1", "true", "yes", "on")
+# Without jit every operation of every example is dispatched by itself, and there are as many rounding errors to compare
+# in a few examples of the same arrays as it takes to tell that the operations are the same.
+_EXAMPLES = 25 if _JIT else 8
+settings.register_profile("dev", max_examples=_EXAMPLES, **_COMMON)
+settings.register_profile("ci", max_examples=_EXAMPLES, derandomize=True, database=None, **_COMMON)
 settings.register_profile("nightly", max_examples=5000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
@@ -44,14 +49,13 @@ def _version(distribution: str) -> str:
 def _cell() -> dict[str, str]:
     """What this process really runs; the name of an environment is a wish, this is the fact."""
     x64 = os.environ.get("JAX_ENABLE_X64", "0").lower() in ("1", "true", "yes", "on")
-    jit = os.environ.get("JAX_DISABLE_JIT", "0").lower() not in ("1", "true", "yes", "on")
     versions = {name: _version(name) for name in _DISTRIBUTIONS}
     return {
         "cell": os.environ.get("TOX_ENV_NAME", "local"),
         "python": platform.python_version(),
         **versions,
         "precision": "float64" if x64 or versions["jax"] == "absent" else "float32",
-        "jit": "on" if jit else "off",
+        "jit": "on" if _JIT else "off",
         "examples": str(settings().max_examples),
     }
 
@@ -105,6 +109,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _write_cell(record_testsuite_property) -> None:
+def _write_cell(record_testsuite_property, request: pytest.FixtureRequest) -> None:
     for name, value in _cell().items():
         record_testsuite_property(name, value)
+    if request.config.getoption("jaxtyping_packages", None):
+        record_testsuite_property("calls", "checked")

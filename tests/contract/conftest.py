@@ -5,6 +5,7 @@
     pytest tests/contract --implementation module:object     someone else's, through contract/protocol.py
     ... --deviations FILE                                    the same, where some rows are known to differ and why
     ... --quick                                              one parameter set of each test; no certificate
+    ... --quick -n 2 --dist loadfile                         the same by two processes: less than a minute
 
 Precisions are float32 and float64; bfloat16, which `deep` does not offer, is in no row.
 
@@ -205,6 +206,8 @@ class Ledger:
 
     def shortcomings(self, config: pytest.Config) -> list[str]:
         """Why this run may not issue a certificate; empty when it may."""
+        if getattr(config.option, "numprocesses", None):
+            return ["several processes ran it, none of them all of it"]
         reasons = []
         if _specification(config) != "deep":
             reasons.append(f"it tested {_specification(config)}, not deep")

@@ -19,11 +19,11 @@ def inner(pytester):
 
     In this process, so the file must not be the first to import JAX: it cannot be loaded twice.
     """
-    options = ("-p", "rows", "-p", "variants", "-p", "no:randomly", "-o", "junit_family=xunit1")
+    options = ("-p", "rows", "-p", "variants", "-p", "left_out", "-p", "no:randomly", "-o", "junit_family=xunit1")
 
-    def run(source):
+    def run(source, *more):
         pytester.makepyfile(source)
-        return pytester.runpytest_inprocess(*options, "--junit-xml=cell.xml")
+        return pytester.runpytest_inprocess(*options, "--junit-xml=cell.xml", *more)
 
     return run
 
@@ -115,6 +115,25 @@ def test_the_worst_of_all_examples_reaches_the_report(inner, pytester):
     assert (held.error, held.bound, held.broken) == (0.8, 1.0, False)
     assert held.comparisons >= 9
     assert broken.broken
+
+
+def test_what_a_cell_leaves_out_reaches_the_report_by_the_names_of_what_it_runs(inner, pytester):
+    source = """
+        import pytest
+        @pytest.mark.parametrize("n", [1, 2, "a/b.py::c"])
+        def test_small(row, n):
+            row("JS-04", "weights", 0.5, 1.0, "why not")
+        """
+    status = {"state": "finished", "exit_code": 0, "tests": True, "seconds": 1, "reason": ""}
+    (pytester.path / "cell.json").write_text(json.dumps(status))
+    inner(source).assert_outcomes(passed=3)
+    everything = read("cell", pytester.path)
+    inner(source, "-k", "2").assert_outcomes(passed=1, deselected=2)
+    cell = read("cell", pytester.path)
+    assert len(everything.tests) == 3
+    assert everything.left_out == frozenset()
+    assert cell.left_out == everything.tests - cell.tests
+    assert len(cell.left_out) == 2
 
 
 def test_a_row_that_never_compares_is_an_error(inner):

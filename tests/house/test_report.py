@@ -35,10 +35,13 @@ def leave_status(folder: Path, cell: str, state="finished", exit_code=0, tests=T
     (folder / f"{cell}.json").write_text(json.dumps(status))
 
 
-def leave_junit(folder: Path, cell: str, *cases):
+def leave_junit(folder: Path, cell: str, *cases, left_out=()):
     """Each case is (test, outcome, message, rows), with the outcome being a JUnit tag or "passed"."""
     suite = ElementTree.Element("testsuite")
-    ElementTree.SubElement(ElementTree.SubElement(suite, "properties"), "property", name="jax", value="0.12.0")
+    properties = ElementTree.SubElement(suite, "properties")
+    ElementTree.SubElement(properties, "property", name="jax", value="0.12.0")
+    names = json.dumps([f"tests.contract.test_weights::{name}" for name in left_out])
+    ElementTree.SubElement(properties, "property", name="left out", value=names)
     for name, outcome, message, rows in cases:
         case = ElementTree.SubElement(suite, "testcase", classname="tests.contract.test_weights", name=name)
         properties = ElementTree.SubElement(case, "properties")
@@ -273,6 +276,34 @@ def test_a_skipped_test_is_skipped_and_not_passed(run):
     assert printed.splitlines()[-1] == "1 passed, 0 failed, 1 skipped"
     assert "∼ 1.0e-12" in text
     assert "needs a conic solver" in text
+
+
+def test_a_line_that_one_cell_left_out_is_not_an_empty_one(run):
+    rows = [row(quantity="quick"), row(quantity="thorough")]
+    leave_status(run.source, "py312-reference")
+    leave_junit(
+        run.source, "py312-reference", ("test_quick", "passed", "", rows[:1]), left_out=["test_long", "test_never"]
+    )
+    leave_status(run.source, "py313-reference")
+    leave_junit(
+        run.source, "py313-reference", ("test_quick", "passed", "", rows[:1]), ("test_long", "passed", "", rows[1:])
+    )
+    leave_session(run.source, ["py312-reference", "py313-reference"])
+    status, _, text = run()
+    assert status == 0
+    lines = {line.split("|")[2].strip(): line.split("|")[3:5] for line in text.splitlines() if "| JS-04 |" in line}
+    assert [entry.strip() for entry in lines["thorough"]] == ["–", "✓ 1.0e-12 ≤ 1.0e-10"]
+    assert [entry.strip() for entry in lines["quick"]] == ["✓ 1.0e-12 ≤ 1.0e-10"] * 2
+    cells = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    assert {line[1].strip(" `"): line[-2].strip() for line in cells} == {"py312-reference": "2", "py313-reference": ""}
+    # What one cell leaves out and none runs is not hidden behind those that do.
+    everywhere = text.split("## Left out of every cell that ran")[1]
+    assert "test_never" in everywhere
+    assert "test_long" not in everywhere
+    html, seen = ((run.target / f"matrix.{kind}").read_text(encoding="utf-8") for kind in ("html", "json"))
+    assert html.count(">–</td>") == 1
+    assert "<li>tests.contract.test_weights::test_never</li>" in html
+    assert [len(entry["left_out"]) for entry in json.loads(seen)["cells"]] == [2, 0]
 
 
 def test_a_cell_in_which_every_test_was_skipped_is_broken(run):

@@ -1,6 +1,7 @@
 """A small project run through tox itself, with every way in which a cell can end."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,27 @@ failure = '<failure message="AssertionError"/>' if sys.argv[-1] == "1" else ""
 with open(os.environ["JUNIT"], "w") as file:
     file.write(f'<testsuites><testsuite><testcase classname="t" name="t">{failure}</testcase></testsuite></testsuites>')
 sys.exit(int(sys.argv[-1]))
+"""
+
+
+CALLS = """
+import jaxtyping
+import numpy as np
+import pytest
+
+
+def test_shape():
+    from reference.bellman import greedy
+
+    with pytest.raises(jaxtyping.TypeCheckError):
+        greedy(np.zeros(3))
+
+
+def test_type():
+    from deep.losses import td_error
+
+    with pytest.raises(jaxtyping.TypeCheckError):
+        td_error(np.zeros(3), "value", np.zeros(3), np.zeros(3), np.ones(3))
 """
 
 
@@ -100,3 +122,21 @@ def test_every_cell_runs_programs_and_nothing_else(tmp_path):
     commands = [line.removeprefix("commands =").strip() for line in told.stdout.splitlines() if line[:1] not in "[#"]
     programs = {command.split()[0] for command in commands if command}
     assert programs == {"pytest", "python", "ruff", "pyright", "lint-imports"}
+
+
+def test_checked_cells_and_no_others_check_every_call(tmp_path):
+    """What tox.ini hands the `checked` cells makes a call with wrong arguments fail before its first line runs."""
+    told = tox(tmp_path, "config", "-c", str(ROOT / "tox.ini"), "--workdir", str(tmp_path), "-k", "set_env")
+    assert told.returncode == 0, told.stdout + told.stderr
+    cells = {part.partition("]")[0]: part for part in told.stdout.split("[testenv:")[1:]}
+    given = {name: re.findall(r"PYTEST_ADDOPTS=(.*)", part) for name, part in cells.items()}
+    checked = {name for name, options in given.items() if options}
+    assert checked == {name for name in cells if name.endswith("-checked")}
+    assert {name.split("-")[1] for name in checked} == {"reference", "proofs", "deep"}
+    ((option,),) = {tuple(options) for options in given.values() if options}
+    (tmp_path / "test_calls.py").write_text(CALLS)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_calls.py"]
+    for options, passed in ((option, 2), ("", 0)):
+        environment = {**os.environ, "PYTEST_ADDOPTS": options}
+        said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert f"{passed} passed" in said.stdout if passed else "2 failed" in said.stdout, said.stdout + said.stderr

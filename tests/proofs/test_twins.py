@@ -11,6 +11,7 @@ from proofs.verdict import Verdict
 TWINS = [pytest.param(claim, name, id=f"{claim.id}: {name}") for claim in ledger.claims() for name in claim.twins]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("claim", "name"), TWINS)
 def test_a_wrong_twin_is_refuted(claim: Claim, name: str, row):
     result = claim.run(**claim.twins[name])

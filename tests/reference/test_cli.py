@@ -303,6 +303,7 @@ def test_help_teaches_by_example(capsys):
         assert "python -m reference" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_every_example_of_the_help_runs(capsys, tmp_path, monkeypatch):
     """The lines that `--help` shows, one after the other, in an empty folder."""
     for extra in ("gymnasium", "matplotlib"):

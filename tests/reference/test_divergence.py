@@ -142,6 +142,7 @@ def representable(function, generator, points):
     return np.array([function(generator, mpmath.mpf(float(x))) < largest for x in points])
 
 
+@pytest.mark.long
 @every_generator
 def test_conjugate_and_ratio_at_every_scale(row, generator):
     """FD-01, columns f* and (f*)': accurate from -700 to the very last float below the supremum."""
@@ -219,6 +220,7 @@ def test_slope_and_ratio_are_inverse(row, generator, data):
     row("FD-01", f"ratio of slope, {generator!r}", abs(generator.ratio(slope) - w), bound, reason)
 
 
+@pytest.mark.long
 @every_generator
 @few
 @given(y=st.floats(-30.0, 0.6), step=st.floats(1e-6, 0.05))

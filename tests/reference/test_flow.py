@@ -69,6 +69,7 @@ def instances(draw: st.DrawFn, max_states: int = 3) -> tuple[Drawn, np.ndarray, 
     return drawn, law, draw(st.sampled_from(TEMPERATURES)), draw(st.sampled_from(GENERATORS))
 
 
+@pytest.mark.long
 @given(instances())
 def test_optimum_is_enclosed_to_forty_digits(row, instance):
     """primal <= optimum <= dual with the optimum known to forty digits; the gap is rounding (OCC-01, OCC-10)."""
@@ -169,6 +170,7 @@ def test_against_an_independent_conic_solver(row, divergence, occupancy):
     assert own < abs(found.dual), "an opinion as vague as the value itself would be worth nothing"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("divergence", ALL, ids=lambda d: d.name)
 @pytest.mark.parametrize("discount", [0.9, 0.99])
 def test_six_decades_of_temperature(row, divergence, discount):
@@ -185,6 +187,7 @@ def test_six_decades_of_temperature(row, divergence, discount):
         previous = found.dual
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("beta", [1e-3, 0.3])
 @pytest.mark.parametrize("divergence", [KL(), JensenShannon(), Hellinger(), ReverseKL()], ids=lambda d: d.name)
 def test_data_over_twelve_decades_at_a_long_horizon(row, divergence, beta):
@@ -240,6 +243,7 @@ def test_states_may_start_within_rounding_of_an_end(row, divergence):
         assert found.converged, (seed, found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("divergence", FLAT, ids=repr)
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.9])
 def test_ratios_at_ends_of_their_domain(row, divergence, discount):

@@ -149,6 +149,7 @@ SPREAD = LQR(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("problem", "first"), [(DOUBLE, np.array([[0.25, 0.75]])), (SPREAD, np.zeros((2, 3)))], ids=["double", "spread"]
 )

@@ -107,6 +107,7 @@ def test_figure_of_the_walk(row):
     row.exact("RL-15", "figure 6.2, last points between 0.03 and 0.1", inside, f"saw {levels}")
 
 
+@pytest.mark.long
 def test_figure_of_several_steps(row):
     """Figure 7.2, errors over ten episodes of the walk of 19: that of n = 4 with steps of 0.4 is above 0.25, and below
     that of one step, whatever the step size, and that of 16 steps where their curve is lowest.

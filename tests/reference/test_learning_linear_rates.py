@@ -83,6 +83,7 @@ def tells_apart(row, id, quantity, solution, other, bound):
     row.exact(id, quantity, bool(margin.max() > 0.0), f"the bounds are too wide by {-margin.max():.2g}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draws", ["independent", "trajectory"])
 def test_td(row, draws):
     """From the projection, TD(0) leaves for the projected fixed point (RL-20)."""
@@ -107,6 +108,7 @@ def test_td(row, draws):
                 envelope.bounds[-1] + slack)  # fmt: skip
 
 
+@pytest.mark.long
 def test_off_policy_td(row):
     """Importance weights lead to the values of the policy that is not followed, and not to those of the other (RL-29).
 
@@ -137,6 +139,7 @@ def best_fit(task: Task, start: np.ndarray) -> tuple[np.ndarray, LinearSolution]
     raise AssertionError(f"no greedy policy is that of its own fixed point: {weights}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["Sarsa", "Q-learning"])
 def test_action_values(row, method):
     """Each begins at the fixed point of the other one, and leaves it for its own (RL-20).

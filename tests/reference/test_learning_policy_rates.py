@@ -176,6 +176,7 @@ def test_a_third_of_the_smoothness_is_needed(row):
     row.exact("RL-24", "a third of L is needed", bent > 0.5 / 3.0, f"curvature {bent}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("baseline", ["none", "v"])
 def test_reinforce(row, baseline):
     """The mean square of the gradient along a run, hence of what the policy lacks, is at most what is proven (RL-25).
@@ -207,6 +208,7 @@ def test_reinforce(row, baseline):
     row.exact("RL-25", f"better than any wrong turn, baseline {baseline}", promised > wrong, f"{promised}, {wrong}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["QAC", "A2C", "off-policy A2C"])
 def test_actor_critic(row, method):
     """Actor and critic learning together: what the actor is bound to gain is more than any wrong turn has (RL-28).
@@ -257,6 +259,7 @@ def test_the_factor_is_missed(row):
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["QAC", "A2C"])
 def test_critics(row, method):
     """With an actor at rest, the critics find q_pi and v_pi along trajectories, and not the optimum (RL-17)."""
@@ -281,6 +284,7 @@ def test_critics(row, method):
     row.exact("RL-28", f"and not the optimum, {method}", bool((apart > 0.0).all()), f"too wide by {-apart.min():.2g}")
 
 
+@pytest.mark.long
 def test_off_policy_critic(row):
     """With an actor at rest, weighted TD(0) finds the values of the actor, not those of the behaviour (RL-29)."""
     rows = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.25, 0.75], [0.75, 0.25]]])

@@ -142,6 +142,7 @@ def test_sarsa_control(row):
     tells_apart(row, "RL-11", "the epsilon-soft optimum and not q*", bound, truth, optimal_values(task).q)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("method", ["TD", "Sarsa"])
 def test_windows(row, method, n):

@@ -256,6 +256,7 @@ def circle() -> tuple[Task, np.ndarray, np.ndarray]:
     return Task(MDP(rows, [[2.0], [-1.0], [1.0]], 0.5)), np.ones((3, 1)), aggregated([0, 0, 1])
 
 
+@pytest.mark.long
 def test_where_the_methods_stop(row):
     """TD(0) arrives at the projected fixed point and not at the projection; Monte Carlo the other way round (RL-20)."""
     task, policy, features = circle()
@@ -296,6 +297,7 @@ def test_where_the_methods_stop(row):
     row.exact("RL-20", "and that is not the fixed point of TD", apart > 0.0, f"the bound is too wide by {-apart:.2g}")
 
 
+@pytest.mark.long
 def test_runs_of_w_to_2w_diverge(row):
     """RL-21: off-policy every run grows as fast as the law of large numbers says, and on-policy none does."""
     case, step, steps, runs = w_to_2w(0.99), 0.125, 2000, 20

@@ -118,6 +118,7 @@ def test_cliff_with_exploration(row):
         again.error_bound + soft.error_bound + mixed, "two certificates, and the mixed rows rounded")  # fmt: skip
 
 
+@pytest.mark.long
 def test_cliff_online(row):
     """Figure of example 6.6, sums of rewards by episode: none beats the optimum, and all agree with their steps."""
     task, runs, episodes = cliff_walking(), 6, 20

@@ -102,6 +102,7 @@ def test_the_effective_share_is_drawn_as_the_library_has_it():
         np.testing.assert_array_equal(line.get_ydata(), [each.effective_sample_fraction for each in expected])
 
 
+@pytest.mark.long
 def test_the_printed_law_runs_to_a_bound_and_the_stable_one_to_the_answer():
     """From the same start (ESS-03, ESS-05); the figure shows both, and the exact answer (BET-03)."""
     behavior = behavior_of(MDP, uniform_policy(MDP))

@@ -52,6 +52,7 @@ def moment(generator: Divergence, case, beta: float, phi) -> mpmath.mpf:
     return sum(p * phi(w) for p, w in zip(law, solved.weights, strict=True)) / sum(law)
 
 
+@pytest.mark.long
 @each_kind
 @strategies.few
 @given(
@@ -182,6 +183,7 @@ def test_reps_multiplier_against_a_conic_solver(row, seed):
     row("BET-01", "multiplier of the KL ball", abs(theirs - found.beta), bound + found.high - found.low, reason)
 
 
+@pytest.mark.long
 @each_kind
 @pytest.mark.parametrize("power", [-6, 5])
 def test_scale_and_shift(row, generator, power):
@@ -334,6 +336,7 @@ def test_entries_without_data_do_not_count(row):
     row.exact("BET-01", "entries without data", same, f"{plain} against {padded}")
 
 
+@pytest.mark.long
 def test_targets_order_temperatures(row):
     """ESS-11, KL-10: larger targets need larger beta, over ten decades of 1 - fraction and down to the multiplicity."""
     fractions = [1 / 3 + 1e-9, 0.5, 1 - 1e-12]

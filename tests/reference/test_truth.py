@@ -23,6 +23,7 @@ def drawn() -> dict[str, list[truth.Measured]]:
     return truth.collect((f"draw({seed})", seed, truth.draw(seed)) for seed in range(DRAWS))
 
 
+@pytest.mark.long
 def test_no_certificate_of_a_random_process_is_violated(row, drawn):
     for quantity, measured in drawn.items():
         for entry in measured:
@@ -30,6 +31,7 @@ def test_no_certificate_of_a_random_process_is_violated(row, drawn):
             row.exact("RL-34", f"{quantity}: bound of random processes", not entry.violated, f"{entry}")
 
 
+@pytest.mark.long
 def test_certificates_are_tight_in_the_median(row, drawn):
     for quantity, measured in truth.families(drawn).items():
         ratio = truth.median(np.array([entry.ratio for entry in measured]))

@@ -86,6 +86,7 @@ def test_solution_within_its_own_bounds_of_eighty_digits(row, generator, case):
     row("FD-03", f"value and dual, {name}", values, bound, reason)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("generator", [*GENERATORS, *MIXTURES], ids=repr)
 @strategies.few
 @given(case=strategies.weighted_data())

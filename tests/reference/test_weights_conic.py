@@ -91,6 +91,7 @@ def inside(generator: Divergence, ratio: np.ndarray, law: np.ndarray) -> np.ndar
     return ratio + (generator.largest_ratio - ratio) * (1.0 - mean) / (generator.largest_ratio - mean)
 
 
+@pytest.mark.long
 @every_generator
 def test_certificates_close(row, generator):
     """The gap of the relaxed problem, rounding counted, is below 1e-12 on data of unit size (FD-03)."""

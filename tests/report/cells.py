@@ -113,6 +113,8 @@ class Cell:
     failed: int = 0
     skipped: int = 0
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    tests: frozenset[str] = frozenset()  # those that ran or skipped themselves
+    left_out: frozenset[str] = frozenset()  # those that the cell's own command deselected
     rows: dict[tuple[str, str], Row] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -190,6 +192,7 @@ def _with_results(cell: Cell, junit: Path) -> Cell:
         for item in suite.findall("properties/property")
         if not item.get("name", "").startswith("hypothesis-statistics")
     }
+    left_out = frozenset(json.loads(versions.pop("left out", "[]")))
     rows: dict[tuple[str, str], Row] = {}
     problems: list[Problem] = []
     faults: list[Fault] = []
@@ -210,7 +213,9 @@ def _with_results(cell: Cell, junit: Path) -> Cell:
         passed=outcomes.count("passed"),
         failed=outcomes.count("failed"),
         skipped=outcomes.count("skipped"),
-        versions=versions,
+        versions={**versions, "left out": str(len(left_out))} if left_out else versions,
+        tests=frozenset(tests),
+        left_out=left_out,
         rows=rows,
         problems=tuple(problems),
         faults=tuple(faults),

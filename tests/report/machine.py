@@ -46,7 +46,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
     plain = {name: getattr(cell, name) for name in ("name", "reason", "seconds", "passed", "failed", "skipped")}
     problems = [dataclasses.asdict(problem) for problem in cell.problems]
     faults = [dataclasses.asdict(fault) for fault in cell.faults]
-    return {**plain, "state": cell.state.value, "versions": cell.versions, "problems": problems, "faults": faults}
+    told = {"problems": problems, "faults": faults, "left_out": sorted(cell.left_out)}
+    return {**plain, "state": cell.state.value, "versions": cell.versions, **told}
 
 
 def _plain(value: Any) -> Any:

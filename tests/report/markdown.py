@@ -7,7 +7,8 @@ from report.matrix import SETTINGS, VERSIONS, Matrix
 
 LEGEND = (
     "`✓ error ≤ bound`: the largest error seen, beside the bound it must obey. `✗`: broken. `∼`: skipped. "
-    "`?`: the cell did not run. Empty: the cell does not measure it. A row without numbers is a yes/no statement."
+    "`?`: the cell did not run. `–`: its test was left out of this cell, and run in another. Empty: the cell does not "
+    "measure it. A row without numbers is a yes/no statement."
 )
 
 
@@ -22,6 +23,7 @@ def render(matrix: Matrix) -> str:
         _rows(matrix),
         _tightest(matrix),
         _skipped(matrix),
+        _left_out(matrix),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -31,10 +33,11 @@ def number(value: float) -> str:
     return "0" if value == 0.0 else f"{value:.1e}"
 
 
-def mark(row: Row | None, cell: Cell) -> str:
+def mark(matrix: Matrix, key: tuple[str, str], cell: Cell) -> str:
     """What stands where a line and a column meet."""
+    row = cell.rows.get(key)
     if row is None:
-        return "" if cell.state.ran else "?"
+        return "?" if not cell.state.ran else "–" if matrix.is_left_out(key, cell) else ""
     sign = "✗" if row.broken else "∼" if row.skipped else "✓"
     if row.exact:
         return sign
@@ -107,7 +110,7 @@ def _rows(matrix: Matrix) -> str:
         # A chapter that a cell could not have measured is not shown for it; a cell that did not run might have.
         present = [cell for cell in columns if not cell.state.ran or any(key in cell.rows for key in keys)]
         head = ["id", "quantity", *("<br>".join(cell.name.split("-")) for cell in present)]
-        lines = [[key[0], key[1], *(mark(cell.rows.get(key), cell) for cell in present)] for key in keys]
+        lines = [[key[0], key[1], *(mark(matrix, key, cell) for cell in present)] for key in keys]
         blocks.append(f"### {name}\n\n" + _table(head, lines))
     return "## Rows\n\n" + LEGEND + "\n\n" + "\n\n".join(blocks) if blocks else ""
 
@@ -129,6 +132,11 @@ def _skipped(matrix: Matrix) -> str:
         return ""
     lines = [f"* `{test}` in {', '.join(cells)}: {_escape(why)}" for (test, why), cells in skipped.items()]
     return "## Skipped tests\n\n" + "\n".join(lines)
+
+
+def _left_out(matrix: Matrix) -> str:
+    tests = matrix.left_out_everywhere()
+    return "## Left out of every cell that ran\n\n" + "\n".join(f"* `{test}`" for test in tests) if tests else ""
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

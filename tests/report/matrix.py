@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 
@@ -12,12 +13,12 @@ Key = tuple[str, str]  # id and quantity: one line of the matrix
 
 _NUMBERS = re.compile(r"(\d+)")
 VERSIONS = ("python", "numpy", "scipy", "jax", "flax", "optax", "gymnasium", "mujoco", "sympy", "python-flint")
-SETTINGS = ("precision", "jit", "examples")
+SETTINGS = ("precision", "jit", "calls", "examples", "left out")
 
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
-    """Every cell of one run, in the order in which tox.ini lists them."""
+    """Every cell of one run, in the order in which tox.ini lists them: the longest first."""
 
     cells: tuple[Cell, ...]
     revision: str
@@ -26,9 +27,14 @@ class Matrix:
 
     @property
     def columns(self) -> list[Cell]:
-        """The cells that stand beside one another: those that measured something, or would have, had they run."""
+        """The cells that stand beside one another: those that measured something, or would have, had they run.
+
+        By kind and by name; tox.ini lists them by how long they take.
+        """
         idle = (State.OK, State.BROKEN, State.NOT_SELECTED, State.NO_PROGRAM)
-        return [cell for cell in self.cells if cell.rows or (cell.has_tests and cell.state not in idle)]
+        shown = [cell for cell in self.cells if cell.rows or (cell.has_tests and cell.state not in idle)]
+        kinds = list(dict.fromkeys(_kind(cell) for cell in shown))
+        return sorted(shown, key=lambda cell: (kinds.index(_kind(cell)), cell.name))
 
     def keys(self) -> list[Key]:
         """Every line, by chapter and number."""
@@ -65,6 +71,24 @@ class Matrix:
     def cells_with(self, key: Key, *, broken: bool | None = None) -> list[str]:
         """The cells that measured a line; with `broken`, those in which it is or is not broken."""
         return [cell.name for cell in self.cells if key in cell.rows and broken in (None, cell.rows[key].broken)]
+
+    def is_left_out(self, key: Key, cell: Cell) -> bool:
+        """Whether a line is missing in `cell` because the test that measures it elsewhere was left out there."""
+        return key not in cell.rows and not cell.left_out.isdisjoint(self._measured_by[key])
+
+    def left_out_everywhere(self) -> list[str]:
+        """The tests that some cell left out and no cell ran."""
+        left_out, ran = ([getattr(cell, name) for cell in self.cells] for name in ("left_out", "tests"))
+        return sorted(frozenset().union(*left_out).difference(*ran))
+
+    @functools.cached_property
+    def _measured_by(self) -> dict[Key, set[str]]:
+        """The tests that measured each line, in any cell."""
+        found: dict[Key, set[str]] = {}
+        for cell in self.cells:
+            for key, row in cell.rows.items():
+                found.setdefault(key, set()).add(row.test)
+        return found
 
     def skipped_tests(self) -> dict[tuple[str, str], list[str]]:
         """Skipped tests and why, with the cells that skipped them."""
@@ -115,6 +139,11 @@ class Matrix:
 def chapter(id: str) -> str:
     """The part of an id before its number: `JS` of `JS-04`."""
     return id.rpartition("-")[0] or id
+
+
+def _kind(cell: Cell) -> str:
+    """What a cell runs: `deep` of `py312-deep-f64`, its name where that says no more."""
+    return next(iter(cell.name.split("-")[1:]), cell.name)
 
 
 def _reading_order(key: Key) -> tuple[str, list[tuple[int, int | str]], str]:

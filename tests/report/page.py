@@ -50,6 +50,7 @@ def render(matrix: Matrix, sources: Sources) -> str:
         *_faults(matrix),
         *_cells(matrix),
         *_skipped(matrix),
+        *_left_out(matrix),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -103,7 +104,7 @@ def _rows(matrix: Matrix, sources: Sources) -> list[str]:
             if key[0] != last:
                 lines.append(f'<tr class="id"><th id="{escape(key[0])}">{_about(key[0], sources)}</th>{rest}</tr>')
                 last = key[0]
-            entries = "".join(_entry(cell.rows.get(key), cell) for cell in columns)
+            entries = "".join(_entry(matrix, key, cell) for cell in columns)
             lines.append(f"<tr><th>{_quantity(key, matrix, sources)}</th>{entries}</tr>")
     legend = escape(LEGEND.replace("`", "")) + f" The bar is full at the bound and empty at 1e-{_DECADES} of it."
     table = f"<table><thead><tr><th>id, quantity</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
@@ -134,9 +135,13 @@ def _link(place: Place) -> str:
     return f'<a href="../../{escape(place.path)}#L{place.line}">{escape(place.name)}</a>'
 
 
-def _entry(row: Row | None, cell: Cell) -> str:
+def _entry(matrix: Matrix, key: Key, cell: Cell) -> str:
+    row = cell.rows.get(key)
     if row is None:
-        return "<td></td>" if cell.state.ran else f'<td class="idle" title="{escape(cell.state.value)}">?</td>'
+        if not cell.state.ran:
+            return f'<td class="idle" title="{escape(cell.state.value)}">?</td>'
+        left_out = matrix.is_left_out(key, cell)
+        return '<td class="idle" title="left out of this cell, run in another">–</td>' if left_out else "<td></td>"
     sign = "✗" if row.broken else "∼" if row.skipped else "✓"
     tone = "bad" if row.broken else "idle" if row.skipped else "good"
     tip = f"{row.reason}\n{row.comparisons} comparison{'s' if row.comparisons != 1 else ''}\n{row.test}"
@@ -183,6 +188,11 @@ def _cells(matrix: Matrix) -> list[str]:
 def _skipped(matrix: Matrix) -> list[str]:
     lines = [f"{test} in {', '.join(cells)}: {why}" for (test, why), cells in matrix.skipped_tests().items()]
     return [f"<h2>Skipped tests</h2>{_list(lines)}"] if lines else []
+
+
+def _left_out(matrix: Matrix) -> list[str]:
+    tests = matrix.left_out_everywhere()
+    return [f"<h2>Left out of every cell that ran</h2>{_list(tests)}"] if tests else []
 
 
 def _list(lines: list[str]) -> str:
