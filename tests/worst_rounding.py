@@ -71,7 +71,9 @@ class Worst:
             return NotImplemented
         other = _lift(other)
         quotient = self.value / other.value
-        return self._rounded(quotient, (self.loss + abs(quotient) * other.loss) / abs(other.value), _power_of_two(other))
+        return self._rounded(
+            quotient, (self.loss + abs(quotient) * other.loss) / abs(other.value), _power_of_two(other)
+        )
 
     def __radd__(self, other: Any) -> Worst:
         return self + other

@@ -108,7 +108,7 @@ def test_values_of_a_policy(row, monkeypatch):
     handed = {}
     monkeypatch.setattr(certify, "enclosure", lambda *arguments: handed.update(all=arguments) or Bounds(0.0, 0.0))
     for alpha, surplus in itertools.product((0.0, 2.0**-40, 1.0), (0.0, 2.0**-24)):
-        policy = POLICY + [0.0, surplus]
+        policy = POLICY + np.array([0.0, surplus])
         excess = [Worst(e := sum(map(Fraction, line)) - 1, U * abs(e)) for line in policy.tolist()]
         entropy = [-sum(worst(p)[()] * log(Worst(p)) for p in line) for line in policy.tolist()]
         for mdp, offset, deviation in problems():
@@ -131,7 +131,7 @@ def test_soft_backup(row):
         target = []
         for line in local:
             top = max(line)
-            powers = sum(exp((exactly(q) - exactly(top)) / alpha) for q in line)
+            powers = sum((exp((exactly(q) - exactly(top)) / alpha) for q in line), start=Worst(0))
             target.append(also(exactly(top) + alpha * log(powers), top))
         size = largest_backup(mdp, offset, deviation) + Fraction(alpha)
         radius = soft_radius(mdp, deviation, alpha, offset)
@@ -164,7 +164,7 @@ def test_distance_to_an_occupancy(row, discount, surplus):
     """sum |d - d_pi| from what d lacks of the flow, which is rounded: for the occupancy itself, less and more of it."""
     if discount * (1.0 + surplus) >= 1.0:
         surplus = (1.0 - discount) / 4.0
-    policy, mdp = POLICY + [0.0, surplus], MDP(THIRDS, np.zeros((2, 2)), discount, np.array([0.25, 0.75]))
+    policy, mdp = POLICY + np.array([0.0, surplus]), MDP(THIRDS, np.zeros((2, 2)), discount, np.array([0.25, 0.75]))
     gamma, law = Fraction(discount), [[Fraction(p) for p in line] for line in policy.tolist()]
     moves = [[[Fraction(p) for p in line] for line in state] for state in THIRDS.tolist()]
     chain = [[sum(law[s][a] * moves[s][a][t] for a in range(2)) for t in range(2)] for s in range(2)]
@@ -175,10 +175,12 @@ def test_distance_to_an_occupancy(row, discount, surplus):
     for factor, shift in itertools.product((0.0, 1.0, 2.0**40), (0.0, 2.0**-40, 1.0)):
         given = factor * np.array([[float(d) for d in line] for line in exact]) + shift * np.array([[0.3, 0.7]] * 2)
         bound = occupancy_bound(mdp, policy, given)
-        flow = (Worst(1) - discount) * worst(mdp.initial) + discount * (worst(THIRDS.reshape(4, 2)).T @ worst(given).ravel())
+        flow = (Worst(1) - discount) * worst(mdp.initial) + discount * (
+            worst(THIRDS.reshape(4, 2)).T @ worst(given).ravel()
+        )
         residual = worst(policy) * flow[:, None] - worst(given)
         loss = sum(losses(residual)) / narrow
-        far = sum(abs(Fraction(float(g)) - d) for g, d in zip(given.ravel(), sum(exact, []), strict=True))
+        far = sum(abs(Fraction(float(g)) - d) for g, d in zip(given.ravel(), np.ravel(exact), strict=True))
         row("OCC-02", "distance of a candidate", float(far), bound, "certified")
         lack = sum(abs(number.value) for number in np.ravel(residual)) / narrow
         covered(row, "OCC-02", "what an occupancy lacks", loss, lack / (2 * U), bound)
