@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tarfile
 from fractions import Fraction
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from reference import cliff, garnet, gridworld, solve
+from reference.balls import _bracket
 from reference.commands_learning import Curve, _blocks
 from reference.conditional import conditional_value
-from reference.divergence import PearsonChi2
+from reference.divergence import Capped, PearsonChi2
 from reference.entropy_target import Entropy, InfeasibleEntropy, temperature_for_entropy
 from reference.feasibility import support
 from reference.fixed_point import certified
@@ -22,6 +24,8 @@ from reference.interop.umb import write_umb
 from reference.learning import Task, td_error_moments, undiscounted_optimum
 from reference.learning.gradient_descent import LeastSquares
 from reference.mdp import MDP, InvalidMDP
+from reference.multiplier import solve_multiplier
+from reference.output import _spinner
 from reference.rounding import gamma_n
 from reference.show import Panel, describe
 from reference.soft import soft_operator
@@ -145,3 +149,36 @@ def test_tables_and_their_names():
     assert "XX" not in html.replace("</td><td", "")
     world = gridworld(2, 2)
     assert [panel.title for panel in describe(solve(world), world)][-1] == "values"
+
+
+def test_a_bracket_as_narrow_as_asked_for():
+    third = Fraction(1, 3)
+    for bits in (8, 20):
+        low, high = _bracket(
+            lambda x: (x < third) - (x > third), Fraction(0), Fraction(1, 7), (Fraction(-9), Fraction(9)), bits
+        )
+        assert low < third < high
+        assert high - low <= Fraction(1, 2**bits)
+
+
+@pytest.mark.parametrize("gap", [10.0, 300.0])
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_where_a_plateau_of_roots_ends(row, share, gap):
+    """All mass at a cap of 1/share, none elsewhere: every root from the slope at the cap, 1/share - 1, to gap - 1."""
+    root = solve_multiplier(
+        np.array([0.0, -gap]), np.array([share, 1.0 - share]), 1.0, Capped(PearsonChi2(), 1.0 / share)
+    )
+    reason = "gamma_64: arguments of two entries and their ratios, each from both sides of the bend"
+    assert root.pivot == 0
+    assert root.low <= 1.0 / share - 1.0
+    assert root.high >= gap - 1.0
+    ends = np.array([root.low - (1.0 / share - 1.0), root.high - (gap - 1.0)])
+    row("JS-04", "ends of a plateau", np.abs(ends), gamma_n(64) * gap, reason)
+
+
+def test_standard_error_is_left_alone_while_a_clock_runs(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    clock = _spinner()
+    before = sys.stdout, sys.stderr
+    with clock:
+        assert (sys.stdout, sys.stderr) == before
