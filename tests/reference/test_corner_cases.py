@@ -21,6 +21,7 @@ from reference.flow import flow_of
 from reference.interop.logs import from_steps
 from reference.interop.storm import _labels
 from reference.interop.umb import write_umb
+from reference.learners.learner import states
 from reference.learning import Task, td_error_moments, undiscounted_optimum
 from reference.learning.gradient_descent import LeastSquares
 from reference.mdp import MDP, InvalidMDP
@@ -182,3 +183,8 @@ def test_standard_error_is_left_alone_while_a_clock_runs(monkeypatch):
     before = sys.stdout, sys.stderr
     with clock:
         assert (sys.stdout, sys.stderr) == before
+
+
+def test_values_where_episodes_are_over_are_zero():
+    task = Task(MDP([[[0.0, 1.0]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.5, [1.0, 0.0]))
+    assert states(task, np.array([3.0, 2.0])).tolist() == [3.0, 0.0]

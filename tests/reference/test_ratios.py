@@ -100,6 +100,7 @@ def test_the_effective_share_is_drawn_as_the_library_has_it():
     for line, generator in zip(ax.lines, (KL(), JensenShannon()), strict=True):
         expected = [optimal_weights(behavior.advantage, behavior.law, b, generator) for b in betas]
         np.testing.assert_array_equal(line.get_ydata(), [each.effective_sample_fraction for each in expected])
+        np.testing.assert_array_equal(line.get_xdata(), betas)
 
 
 def test_the_printed_law_runs_to_a_bound_and_the_stable_one_to_the_answer():
