@@ -81,10 +81,19 @@ def test_traces(row):
 
 
 @pytest.mark.parametrize(
-    "matrix", [np.eye(16), np.full((4, 4), 0.5), np.diag([3.0, 0.0]), np.array([[0.0, 2.0**60], [0.0, 0.0]])]
+    "matrix",
+    [
+        np.eye(16),
+        np.full((4, 4), 0.5),
+        np.diag([3.0, 0.0]),
+        np.array([[0.0, 2.0**60], [0.0, 0.0]]),
+        np.array([[-5.0]]),
+        np.ones((16, 1)),
+        np.ones((1, 16)),
+    ],
 )
 def test_norms(row, matrix):
-    """Of matrices whose spectral norm one of the two bounds meets: 1 and 2, 3 and the single entry."""
+    """Of matrices whose spectral norm one of the two bounds meets."""
     exact = float(np.linalg.norm(matrix, 2))
     found = Ball.exact(matrix).norm()
     row("LQR-01", "norm, from below", max(exact * (1.0 - 2.0**-50) - found, 0.0), 0.0, "a bound on the norm")
