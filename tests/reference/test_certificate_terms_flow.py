@@ -21,8 +21,10 @@ from reference.flow import Flow, flow_of
 from reference.flow_cap import cap_bound
 from reference.flow_certificate import _fenchel_young, _gap, _residual_bounds, _start, certify_flow, state_error
 from reference.flow_floor import floor_bound
+from reference.generator import Mean
 from reference.mdp import MDP
-from reference.multiplier import Arguments
+from reference.multiplier import Arguments, multiplier_bracket
+from reference.rounding import gamma_n
 
 REASON = "the largest sum of roundings, u of each result, that the certificate must allow"
 SCALES = (0.0, 2.0**-40, 1.0, 2.0**40)
@@ -37,6 +39,17 @@ class Exploited(PearsonChi2):
 
     promise: float = 0.0
     direction: int = -1
+    cap: float = math.inf
+
+    @property
+    def largest_ratio(self) -> float:
+        """The cap."""
+        return self.cap
+
+    @property
+    def mean_below(self) -> Mean | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """That of the uncapped generator; with a cap the ratio is not convex."""
+        return Mean.MEAN if self.cap == math.inf else None
 
     @property
     def accuracy(self) -> float:
@@ -49,6 +62,9 @@ class Exploited(PearsonChi2):
     def _conjugate(self, y):
         exact = super()._conjugate(y)
         return exact / (1.0 - self.direction * np.sign(exact) * self.promise)
+
+    def _f_prime(self, w):
+        return super()._f_prime(w) / (1.0 - self.direction * np.sign(w - 1.0) * self.promise)
 
     def _ratio(self, y):
         return super()._ratio(y) / (1.0 - self.direction * self.promise)
@@ -229,6 +245,33 @@ def test_ratios(row):
         exact = 1.0 + x + offsets  # dyadic, hence exact
         row("JS-04", "ratio above its lower end", np.maximum(low - exact, 0.0), 0.0, "certified")
         row("JS-04", "ratio below its upper end", np.maximum(exact - high, 0.0), 0.0, "certified")
+
+
+def test_brackets_that_are_met(row):
+    """Where one entry has all mass, or all others are at a cap, an end of the bracket is the multiplier itself."""
+    for share, gap, direction in itertools.product((0.25, 1 / 3, 0.9), (8.0, 2.0**20), (-1, 1)):
+        law, z = np.array([share, 1.0 - share]), np.array([0.3, 0.3 - gap])
+        total = sum(map(Fraction, law.tolist()))
+        alone = 1 + Fraction(0.3) - total / Fraction(share)
+        generator = Exploited(promise=2.0**-30, direction=direction)
+        low, high = multiplier_bracket(z, law, generator)
+        outside(row, (low, high), alone)
+        room = 4.0 * generator.accuracy / share + gamma_n(16) * gap
+        row("JS-04", "end that is met by one entry", float(alone - Fraction(low)), room, "the promise, twice each way")
+    for share, cap, direction in itertools.product((0.25, 1 / 3, 0.7), (1.05, 1.2, 1.3), (-1, 1)):
+        law, z = np.array([share, 1.0 - share]), np.array([-0.7, 3.1])
+        rest = (sum(map(Fraction, law.tolist())) - Fraction(1.0 - share) * Fraction(cap)) / Fraction(share)
+        root, generator = 1 + Fraction(-0.7) - rest, Exploited(promise=2.0**-30, direction=direction, cap=cap)
+        low, high = multiplier_bracket(z, law, generator)
+        outside(row, (low, high), root)
+        room = 4.0 * generator.accuracy * (1.0 + cap) / share
+        row("JS-04", "end that is met by a cap", float(Fraction(high) - root), room, "the promise, twice each way")
+
+
+def outside(row, ends: tuple[float, float], root: Fraction) -> None:
+    """Require the root to lie between the ends, in rational arithmetic."""
+    row("JS-04", "multiplier above its bracket's lower end", float(max(Fraction(ends[0]) - root, 0)), 0.0, "certified")
+    row("JS-04", "multiplier below its bracket's upper end", float(max(root - Fraction(ends[1]), 0)), 0.0, "certified")
 
 
 # -- caps and floors --------------------------------------------------------------------------------------------------
