@@ -24,6 +24,7 @@ from reference.interop.umb import write_umb
 from reference.learners.learner import states
 from reference.learning import Task, td_error_moments, undiscounted_optimum
 from reference.learning.gradient_descent import LeastSquares
+from reference.lqr_problem import LQR, InvalidLQR
 from reference.mdp import MDP, InvalidMDP
 from reference.multiplier import solve_multiplier
 from reference.output import _spinner
@@ -38,6 +39,8 @@ def test_policy_iteration_without_a_discount_ends():
     best = undiscounted_optimum(cliff(2, 5))
     assert best.status is Status.CONVERGED
     assert best.iterations <= best.q.size
+    short = undiscounted_optimum(cliff(2, 5), max_iterations=1)
+    assert (short.status, short.iterations, short.solver) == (Status.MAX_ITERATIONS, 1, best.solver)
 
 
 def test_a_state_that_ends_in_two_ways(row):
@@ -188,3 +191,14 @@ def test_standard_error_is_left_alone_while_a_clock_runs(monkeypatch):
 def test_values_where_episodes_are_over_are_zero():
     task = Task(MDP([[[0.0, 1.0]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.5, [1.0, 0.0]))
     assert states(task, np.array([3.0, 2.0])).tolist() == [3.0, 0.0]
+
+
+def test_a_cost_that_does_not_fit_is_named():
+    with pytest.raises(InvalidLQR, match="cross_cost"):
+        LQR(np.eye(2), np.ones((2, 1)), np.eye(2), np.eye(1), 0.5, cross_cost=np.zeros((1, 2)))
+
+
+def test_a_file_without_a_grid_says_so_in_whole_numbers(tmp_path):
+    MDP([[[1.0]]], [[0.0]], 0.5).save(tmp_path / "one.npz")
+    with np.load(tmp_path / "one.npz") as file:
+        assert (file["grid"].dtype, file["grid"].size) == (np.int64, 0)
