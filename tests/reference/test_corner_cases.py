@@ -11,7 +11,7 @@ import pytest
 
 from reference import cliff, garnet, gridworld, solve
 from reference.balls import _bracket
-from reference.commands_learning import Curve, _blocks
+from reference.commands_learning import Curve, _blocks, plot_curve
 from reference.conditional import conditional_value
 from reference.divergence import Capped, PearsonChi2
 from reference.entropy_target import Entropy, InfeasibleEntropy, temperature_for_entropy
@@ -21,9 +21,12 @@ from reference.flow import flow_of
 from reference.interop.logs import from_steps
 from reference.interop.storm import _labels
 from reference.interop.umb import write_umb
+from reference.learners import LEARNERS
 from reference.learners.learner import states
 from reference.learning import Task, td_error_moments, undiscounted_optimum
 from reference.learning.gradient_descent import LeastSquares
+from reference.learning.gradient_moments import gradient_moments
+from reference.learning.softmax import Softmax
 from reference.lqr_problem import LQR, InvalidLQR
 from reference.mdp import MDP, InvalidMDP
 from reference.multiplier import solve_multiplier
@@ -33,6 +36,7 @@ from reference.show import Panel, describe
 from reference.soft import soft_operator
 from reference.solution import Status
 from reference.temperature import beta_for_perplexity_fraction
+from reference.temperature_feedback import FeedbackLaw, FeedbackState, hitting_time_bound
 
 
 def test_policy_iteration_without_a_discount_ends():
@@ -202,3 +206,30 @@ def test_a_file_without_a_grid_says_so_in_whole_numbers(tmp_path):
     MDP([[[1.0]]], [[0.0]], 0.5).save(tmp_path / "one.npz")
     with np.load(tmp_path / "one.npz") as file:
         assert (file["grid"].dtype, file["grid"].size) == (np.int64, 0)
+
+
+def test_steps_to_either_bound_of_the_printed_law():
+    """Factors of at least e^1 upward over a distance of 2.5, of e^(-1/2) downward over 5.5."""
+    law = FeedbackLaw(8.0, 1.0, 1.0, math.exp(-5.25), math.exp(2.5))
+    assert hitting_time_bound(law, FeedbackState(16.0, 1.0)) == 3
+    assert hitting_time_bound(law, FeedbackState(4.0, 1.0)) == 11
+
+
+def test_a_baseline_of_nothing_is_none():
+    mdp = MDP(
+        [[[0.0, 1.0]] * 2, [[0.0, 1.0]] * 2], [[1.0, -1.0], [0.0, 0.0]], 0.5, [1.0, 0.0], [[True, True], [True, False]]
+    )
+    policy = Softmax(np.array([[[1.0], [0.0]], [[0.0], [0.0]]]), mdp.available)
+    for seen, expected in zip(
+        gradient_moments(Task(mdp), policy, np.array([0.5]), 2, np.zeros(2)),
+        gradient_moments(Task(mdp), policy, np.array([0.5]), 2),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_the_range_of_errors_is_filled():
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    errors = np.array([[8.0, 2.0], [4.0, 1.0], [0.5, 0.25]])
+    plot_curve(Curve(np.array([1, 10, 100]), errors, None), LEARNERS["td"], "td", axes)
+    assert set(axes.collections[0].get_paths()[0].vertices[:, 1]) == set(errors.ravel())
