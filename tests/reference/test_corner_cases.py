@@ -185,8 +185,10 @@ def test_where_a_plateau_of_roots_ends(row, share, gap):
 
 
 def test_standard_error_is_left_alone_while_a_clock_runs(monkeypatch):
+    pytest.importorskip("rich")
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     clock = _spinner()
+    assert clock is not None
     before = sys.stdout, sys.stderr
     with clock:
         assert (sys.stdout, sys.stderr) == before
