@@ -100,6 +100,7 @@ def test_the_effective_share_is_drawn_as_the_library_has_it():
     for line, generator in zip(ax.lines, (KL(), JensenShannon()), strict=True):
         expected = [optimal_weights(behavior.advantage, behavior.law, b, generator) for b in betas]
         np.testing.assert_array_equal(line.get_ydata(), [each.effective_sample_fraction for each in expected])
+        np.testing.assert_array_equal(line.get_xdata(), betas)
 
 
 @pytest.mark.long
