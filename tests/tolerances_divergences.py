@@ -38,19 +38,26 @@ def relaxed(generator: Divergence, z: np.ndarray, law: np.ndarray, answer: Weigh
     """Error of mean-one ratios, times the law, from a solver that measures arguments from one well chosen row.
 
     Arguments are differences of data and one unknown, the argument of the row on which the mean depends most (within
-    rounding: any row of half that weight): each is rounded in units of its own distance from a fixed origin, and of
-    that row's. The mean is one to its rounding and that of the arguments. As all ratios move the same way with the
-    unknown, the products of law and error add up to no more than the mean's error: each alone is no larger.
+    rounding: any row of half that weight, for arguments as far off as from the farthest row; next to a kink that makes
+    another row the one): each is rounded in units of its own distance from a fixed origin, and of that row's. The mean
+    is one to its rounding and that of the arguments. As all ratios move the same way with the unknown, the products of
+    law and error add up to no more than the mean's error: each alone is no larger.
     """
     rows, size = len(z), float(np.log1p(np.abs(answer.weights)).max())
     at, slack = _distances(generator, answer, z)
-    importance = law * generator.curvature(answer.weights)
-    pivot = np.abs(at)[importance >= 0.5 * importance.max()].max()
-    moved = 8.0 * unit * (np.abs(at) + pivot + (0.0 if slack else 2.0))
-    if slack:
-        low, high = (generator.ratio_at_slack(np.maximum(at + sign * moved, 0.0)) for sign in (1.0, -1.0))
-    else:
-        low, high = (generator.ratio(at + sign * moved) for sign in (-1.0, 1.0))
+
+    def ends(pivot: float) -> tuple[np.ndarray, np.ndarray]:
+        moved = 8.0 * unit * (np.abs(at) + pivot + (0.0 if slack else 2.0))
+        if slack:
+            return tuple(generator.ratio_at_slack(np.maximum(at + sign * moved, 0.0)) for sign in (1.0, -1.0))
+        return tuple(generator.ratio(at + sign * moved) for sign in (-1.0, 1.0))
+
+    def farthest(ratio: np.ndarray) -> float:
+        importance = law * generator.curvature(ratio)
+        return np.abs(at)[importance >= 0.5 * importance.max()].max()
+
+    pivot = max(farthest(ratio) for ratio in (answer.weights, *ends(np.abs(at).max())))
+    low, high = ends(pivot)
     relative = 2.0 * (re.ULPS["expm1"] + re.ULPS["log1p"] * size) + 3.0 * re.ROUNDINGS
     each = law * (high - low + relative * unit * answer.weights + answer.weights_error)
     mean = (re.ROUNDINGS * (rows + 1) + 8.0) * unit
