@@ -280,8 +280,8 @@ def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.
 def _adam(learning_rate: float) -> optax.GradientTransformation:
     """Adam on each group of parameters as one vector: the same up to rounding, in fewer kernels and fewer arguments.
 
-    The barrier has XLA finish each gradient before they are joined. Left alone it computes transposes and sums anew for
-    every entry of the vector, which on a CPU takes as long as eight products of 256 rows with a kernel of 256 by 256.
+    The barrier has XLA finish each gradient before they are joined. Left alone it computes transposes and sums within
+    the loop over the vector's entries: some 2 % of a step in processor time on a CPU, measured side by side.
     """
     inner = optax.flatten(optax.adam(learning_rate))
 

@@ -1,6 +1,6 @@
 """Break the shipped code in one place at a time; the contract must fail, and name what is broken.
 
-Each fault of `catalogue.py` is planted into a copy of `deep` that shadows the real one, and the contract's tests that
+Each fault of `catalogue*.py` is planted into a copy of `deep` that shadows the real one, and the contract's tests that
 should see it run against the copy in a process of their own. An edit whose text is no longer in the source fails
 loudly.
 """
