@@ -10,6 +10,7 @@ Random keys: each learning step splits the state's key into (next, sample, selec
 the update splits what it is handed; acting splits what is left into (next, act).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from deep.types import AgentState, Batch, Initial, Settings
 
 Learner = agent.Learner | dqn.Learner | deterministic.Learner
 State = AgentState | dqn.State | deterministic.State
+Shapes = dict[str, jax.ShapeDtypeStruct]
 Sampling = Callable[[Key[Array, ""], Replay, int, Settings], tuple[Int[Array, " B"], Float[Array, " B"]]]
 
 
@@ -164,10 +166,31 @@ def _update(
         return learner.method.update(learner, settings, state, batch, begun)
 
     def leave(state: State) -> tuple[Any, ...]:
-        metrics = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), jax.eval_shape(update, state)[2])
-        return state, batch.weight, metrics
+        shapes = _metrics(learner, settings, state, batch, begun)
+        return state, batch.weight, jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), shapes)
 
     return jax.lax.cond(jax.lax.optimization_barrier(jnp.ones((), bool)), update, leave, state)
+
+
+def metrics(learner: Learner, plan: Plan, settings: Settings, state: State, memory: Memory) -> Shapes:
+    """The shapes of what :func:`learn` reports; nothing is computed."""
+
+    def drawn(state, memory):
+        _, batch = draw(learner, plan, settings, state, memory, state.key, state.key)
+        return batch, _initial(plan, memory, state.key)
+
+    return _metrics(learner, settings, state, *jax.eval_shape(drawn, state, memory))
+
+
+def _metrics(learner: Learner, *arguments: Any) -> Shapes:
+    """The same of the method's update."""
+    return jax.eval_shape(_traced(learner), *arguments)[2]
+
+
+@functools.lru_cache(maxsize=64)
+def _traced(learner: Learner) -> Callable[..., tuple[Any, ...]]:
+    """The method's update with a memory of its traces, so that its shapes are found once and not for every program."""
+    return jax.jit(functools.partial(learner.method.update, learner))
 
 
 def _initial(plan: Plan, memory: Memory, key: Key[Array, ""]) -> Initial | None:

@@ -102,8 +102,7 @@ def watched(learner: Learner, plan: interaction.Plan, observation_size: int, act
     create = functools.partial(learner.method.create, learner)
     state = jax.eval_shape(lambda key: create(key, observation_size, action_size), jax.random.key(0))
     memory = jax.eval_shape(lambda: interaction.create(plan, 2, 1, observation_size, action_size))
-    *_, metrics = jax.eval_shape(functools.partial(interaction.learn, learner, plan), settings, state, memory)
-    return watch.names(metrics, state.params._fields)
+    return watch.names(interaction.metrics(learner, plan, settings, state, memory), state.params._fields)
 
 
 def _on_lanes(function: Callable, lanes: int, mapped: int) -> Callable:
