@@ -18,7 +18,7 @@ from deep.figures import save
 from deep.results import Group
 from deep.statistics import bootstrap, interquartile_mean
 
-__all__ = ["Curve", "curves", "draw", "read", "save", "to_json"]
+__all__ = ["Curve", "curve", "curves", "draw", "read", "save", "to_json"]
 
 Statistic = Callable[[Any], np.ndarray]
 
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 def read(paths: Sequence[Path], statistic: Statistic = interquartile_mean) -> list[Curve]:
     """One curve for each group of the runs in ``paths``. InvalidRun names a run that has nothing to show."""
     found = results.groups([results.read(folder) for folder in results.folders(paths)])
-    return [_curve(group, statistic) for group in found]
+    return [curve(group, statistic) for group in found]
 
 
 def curves(paths: Sequence[Path], statistic: Statistic = interquartile_mean, statistic_name: str = "IQM") -> Any:
@@ -84,7 +84,8 @@ def to_json(found: Sequence[Curve], statistic_name: str) -> dict[str, Any]:
     return {"statistic": statistic_name, "confidence": 0.95, "curves": numbers}
 
 
-def _curve(group: Group, statistic: Statistic) -> Curve:
+def curve(group: Group, statistic: Statistic = interquartile_mean) -> Curve:
+    """The curve of one group at the steps that all of its runs have evaluated."""
     if len(group.runs) == 1:
         (run,) = group.runs
         low, high = np.percentile(run.returns, [25, 75], axis=1)
