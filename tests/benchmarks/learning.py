@@ -107,7 +107,7 @@ def finished(run: Run, folder: Path) -> bool:
 
 
 def execute(waiting: Sequence[Run], scale: Scale, folder: Path, peer_python: str | None, jobs: int) -> int:
-    """Train what is not finished; the number of runs that failed, each of which leaves its output in a file."""
+    """Train what is not finished; 1 if a run failed, each of which leaves its output in a file."""
     every = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     cores: SimpleQueue[int | None] = SimpleQueue()
     for at in range(jobs):
@@ -130,7 +130,7 @@ def execute(waiting: Sequence[Run], scale: Scale, folder: Path, peer_python: str
         return int(status != 0)
 
     with ThreadPoolExecutor(jobs) as workers:
-        return sum(workers.map(one, [run for run in waiting if not finished(run, folder)]))
+        return max(workers.map(one, [run for run in waiting if not finished(run, folder)]), default=0)
 
 
 def peer(scale: dict[str, Any], task: str, seed: int, place: Path) -> None:
@@ -162,9 +162,12 @@ def write_json(path: Path, value: Any) -> None:
 # -- what was seen -----------------------------------------------------------------------------------------------------
 
 
-def collect(every: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
-    """The mean return of each evaluation of the finished runs, and the returns of random actions in the warm-up."""
-    from deep import results
+def collect(every: Sequence[Run], scale: Scale, folder: Path) -> list[dict[str, Any]]:
+    """The mean return of each evaluation of the finished runs, and the returns of random actions in the warm-up.
+
+    Ends the program where a run is of another scale than the one to be recorded.
+    """
+    from deep import results, runs
 
     seen = []
     for run in every:
@@ -174,13 +177,21 @@ def collect(every: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
         place, random = run.place(folder), []
         if run.label == PEER:
             lines = json.loads((place / "evaluations.json").read_text())
+            agree(place, scale.steps, lines[-1]["step"])
+            agree(place, scale.episodes, len(lines[-1]["returns"]))
             steps, means = [line["step"] for line in lines], [sum(x := line["returns"]) / len(x) for line in lines]
         else:
-            one = results.read(place)
+            one, its = results.read(place), runs.settings(place)
+            agree(place, scale, Scale(its.steps, its.hidden, its.batch_size, its.warmup_steps, its.evaluation_episodes))
             steps, means, random = one.steps.tolist(), one.returns.mean(axis=1).tolist(), one.random.tolist()
         rounded = {name: [round(x, 1) for x in values] for name, values in (("means", means), ("random", random))}
         seen.append({**run._asdict(), "steps": steps, **rounded})
     return seen
+
+
+def agree(place: Path, asked: Any, seen: Any) -> None:
+    if seen != asked:
+        sys.exit(f"error: {place}: expected the scale that the flags say, {asked}, saw {seen}")
 
 
 def as_results(record: dict[str, Any]) -> list[Any]:
@@ -251,11 +262,13 @@ def main() -> int:
     ]  # fmt: skip
     scale = Scale(given.steps, tuple(given.hidden), given.batch, given.warmup, given.episodes)
     if given.command == "collect":
-        record = {"scale": dataclasses.asdict(scale), "runs": collect(every, given.folder)}
+        record = {"scale": dataclasses.asdict(scale), "runs": collect(every, scale, given.folder)}
         write_json(given.record, record)
         return 0
     if any(run.label == PEER for run in every) and not given.peer_python:
         parser.error("--peer-python: expected an interpreter with sbx-rl, for sbx is among the contestants")
+    if given.peer_python and not os.access(given.peer_python, os.X_OK):
+        parser.error(f"--peer-python: expected an interpreter with sbx-rl, saw {given.peer_python!r}")
     return execute(every, scale, given.folder, given.peer_python, given.jobs)
 
 
