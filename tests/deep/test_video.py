@@ -121,15 +121,19 @@ def test_what_cannot_be_drawn_is_one_error(tmp_path):
 class TestBackends:
     """Which OpenGL library MuJoCo is told to use."""
 
+    @pytest.fixture(autouse=True)
+    def _unset(self, monkeypatch):
+        """Set before it is deleted, so that monkeypatch undoes what `choose_backend` writes as well."""
+        monkeypatch.setenv("MUJOCO_GL", "")
+        monkeypatch.delenv("MUJOCO_GL")
+
     def test_each_is_tried_and_the_first_that_draws_is_taken(self, monkeypatch):
-        monkeypatch.delenv("MUJOCO_GL", raising=False)
         tried = []
         monkeypatch.setattr(video, "_failure", lambda backend: tried.append(backend) or "absent" * (backend == "egl"))
         assert video.choose_backend() == ""
         assert (os.environ["MUJOCO_GL"], tried) == ("osmesa", ["egl", "osmesa"])
 
     def test_where_none_draws_the_user_learns_why_and_what_to_install(self, monkeypatch):
-        monkeypatch.delenv("MUJOCO_GL", raising=False)
         monkeypatch.setattr(video, "_failure", lambda backend: f"no lib{backend}")
         said = video.choose_backend()
         assert "egl: no libegl; osmesa: no libosmesa; glfw: no libglfw" in said
