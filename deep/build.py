@@ -7,7 +7,6 @@ import functools
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -24,6 +23,7 @@ from deep import (
     losses,
     networks,
     on_policy,
+    optimizers,
     penalty,
     ppo,
     published,
@@ -90,7 +90,7 @@ def divergence_of(config: Config) -> divergence.Divergence | None:
 @functools.lru_cache(maxsize=64)
 def rollout_learner_of(config: Config, action_size: int, discrete: bool) -> on_policy.Learner:
     """The learner of an on-policy agent, for actions of either kind."""
-    hidden, optimizer = tuple(config.hidden), _clipped_adam(config.learning_rate, config.gradient_clip)
+    hidden, optimizer = tuple(config.hidden), optimizers.clipped_adam(config.learning_rate, config.gradient_clip)
     actor = networks.CategoricalActor if discrete else networks.NormalActor
     chosen = on_policy.Networks(actor(hidden, action_size), networks.BoundedValue(hidden))
     return ON_POLICY_LEARNERS[config.agent](config, chosen, on_policy.Optimizers(optimizer, optimizer))
@@ -104,7 +104,7 @@ def learner_of(config: Config, action_size: int) -> interaction.Learner:
     if config.agent == "dqn":
         return dqn.Learner(
             networks.MLP(tuple(config.hidden), action_size),
-            _adam(config.learning_rate),
+            optimizers.adam(config.learning_rate),
             CRITIC_LOSSES[config.critic_loss],
             BOOTSTRAPS[config.bootstrap],
         )
@@ -113,12 +113,12 @@ def learner_of(config: Config, action_size: int) -> interaction.Learner:
         return deterministic.Learner(
             networks.TwinCritic(hidden) if config.critics == 2 else networks.SingleCritic(hidden),
             networks.DeterministicActor(hidden, action_size),
-            _adam(config.learning_rate),
+            optimizers.adam(config.learning_rate),
             CRITIC_LOSSES[config.critic_loss],
         )
     return compose(
         _networks(config.networks, action_size, config.hidden),
-        _adam(config.learning_rate),
+        optimizers.adam(config.learning_rate),
         divergence_of(config),
         objective=config.value_objective,
         recursion=config.weight_recursion,
@@ -274,25 +274,3 @@ def compose(
 @functools.lru_cache(maxsize=64)
 def _networks(name: str, action_size: int, hidden: tuple[int, ...]) -> networks.Networks:
     return NETWORKS[name](action_size, hidden)
-
-
-@functools.lru_cache(maxsize=64)
-def _adam(learning_rate: float) -> optax.GradientTransformation:
-    """Adam on each group of parameters as one vector: the same up to rounding, in fewer kernels and fewer arguments.
-
-    The barrier has XLA finish each gradient before they are joined. Left alone it computes transposes and sums within
-    the loop over the vector's entries: some 2 % of a step in processor time on a CPU, measured side by side.
-    """
-    inner = optax.flatten(optax.adam(learning_rate))
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        finished = jax.lax.optimization_barrier(jax.tree.map(jnp.ravel, updates))
-        steps, state = inner.update(finished, state, params)
-        return jax.tree.map(lambda step, leaf: step.reshape(leaf.shape), steps, updates), state
-
-    return optax.GradientTransformation(inner.init, update)
-
-
-@functools.lru_cache(maxsize=64)
-def _clipped_adam(learning_rate: float, largest: float) -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(largest), optax.adam(learning_rate))
