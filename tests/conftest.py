@@ -98,8 +98,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     shared = Path(os.environ["ROER_COMPILED"])
     for file in shared.iterdir():
-        if time.time() - file.stat().st_mtime > _KEPT:
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has renamed its partial file, or tidied up
+            if time.time() - file.stat().st_mtime > _KEPT:
+                file.unlink()
     for file in private.glob("*-cache"):
         if not (shared / file.name).exists():
             partial = shared / f"{file.name}.{os.getpid()}.partial"
