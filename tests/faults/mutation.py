@@ -89,7 +89,8 @@ def mutants(file: str, source: str) -> tuple[list[Mutant], int]:
     positions = wrapper.resolve(PositionProvider)
     places = {function: (place, owner) for place, owner, function in _functions(module)}
     texts = {function: _text(module, owner, function) for function, (_, owner) in places.items()}
-    starts = {function: _line(source, text) for function, text in texts.items()}
+    firsts = {f: positions[f.decorators[0] if f.decorators else f.name].start.line for f in places}
+    starts = {function: _start(source, text, firsts[function]) for function, text in texts.items()}
     messages = {id(node) for raised in _of(module, cst.Raise) for node in _of(raised, cst.SimpleString)}
     made, excluded, seen = [], 0, Counter[tuple[str, str]]()
     for mutation in visitor.mutations:
@@ -111,11 +112,10 @@ def mutants(file: str, source: str) -> tuple[list[Mutant], int]:
         diff = "\n".join([*(f"- {line.strip()}" for line in gone), *(f"+ {line.strip()}" for line in come)])
         start = starts[function] + before
         signature = any(node is mutation.original_node for node in _walk(function.params))
-        first = function.decorators[0] if function.decorators else function.name
-        line = positions[first].start.line
         occurrence = seen[place, diff]
         seen[place, diff] += 1
-        made.append(Mutant(file, place, line, diff, occurrence, signature, start, start + len(gone), come))
+        stop = start + len(gone)
+        made.append(Mutant(file, place, firsts[function], diff, occurrence, signature, start, stop, come))
     return made, excluded
 
 
@@ -166,11 +166,15 @@ def _text(module: cst.Module, owner: cst.ClassDef | None, function: cst.Function
     return "".join(module.code_for_node(owner.with_changes(body=body)).splitlines(keepends=True)[-alone.count("\n") :])
 
 
-def _line(source: str, text: str) -> int:
-    """The number of lines before `text`, which `source` has exactly once."""
-    if source.count(text) != 1:
-        raise ValueError(f"expected a function once in its file, saw it {source.count(text)} times:\n{text}")
-    return source[: source.index(text)].count("\n")
+def _start(source: str, text: str, line: int) -> int:
+    """The number of lines before the `text` that `line` (from 1) is in; two classes may have the same method."""
+    at, height = source.find(text), text.count("\n")
+    while at >= 0:
+        before = source.count("\n", 0, at)
+        if before < line <= before + height:
+            return before
+        at = source.find(text, at + 1)
+    raise ValueError(f"expected a function at line {line} of its file, did not see it there:\n{text}")
 
 
 def _common(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:

@@ -179,6 +179,24 @@ def test_every_mutant_is_one_change_that_compiles():
     assert {mutant.function for mutant in made} == {"twice", "small", "never", "table", "unseen"}
 
 
+def test_methods_that_are_the_same_are_told_apart_by_their_place():
+    method = """
+    def half(self):
+        return self.x / 2
+"""
+    code = f"class First:{method}\n\nclass Second:{method}"
+    made, _ = mutation.mutants("tiny/code.py", code)
+    changed = {mutant.function: mutant.planted(code).partition("class Second") for mutant in made}
+    assert changed.keys() == {"First.half", "Second.half"}
+    first, _, rest = changed["First.half"]
+    assert method not in first
+    assert rest.endswith(method)
+    first, _, rest = changed["Second.half"]
+    assert method in first
+    assert not rest.endswith(method)
+    assert len({mutant.line for mutant in made}) == 2
+
+
 def test_a_sample_is_decided_by_its_seed():
     made, _ = mutation.mutants("tiny/code.py", CODE)
     first, second = mutation.in_random_order(made, 0), mutation.in_random_order(made[::-1], 0)
