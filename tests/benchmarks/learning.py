@@ -150,7 +150,7 @@ def peer(scale: dict[str, Any], task: str, seed: int, place: Path) -> None:
         found, _ = evaluate_policy(model, evaluation, scale["episodes"], return_episode_rewards=True)
         seen.append({"step": model.num_timesteps, "returns": found})
     place.mkdir(parents=True, exist_ok=True)
-    write_json(place / "evaluations.json", seen)
+    write_json(place / "evaluations.json", {"scale": scale, "evaluations": seen})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -176,9 +176,9 @@ def collect(every: Sequence[Run], scale: Scale, folder: Path) -> list[dict[str, 
             continue
         place, random = run.place(folder), []
         if run.label == PEER:
-            lines = json.loads((place / "evaluations.json").read_text())
-            agree(place, scale.steps, lines[-1]["step"])
-            agree(place, scale.episodes, len(lines[-1]["returns"]))
+            record = json.loads((place / "evaluations.json").read_text())
+            its, lines = record["scale"], record["evaluations"]
+            agree(place, scale, Scale(**{**its, "hidden": tuple(its["hidden"])}))
             steps, means = [line["step"] for line in lines], [sum(x := line["returns"]) / len(x) for line in lines]
         else:
             one, its = results.read(place), runs.settings(place)
@@ -260,6 +260,8 @@ def main() -> int:
         Run(task, label, seed + (PEER_SEEDS if label == PEER else 0))
         for seed in range(given.seeds) for task in given.tasks or tasks for label in given.labels or labels
     ]  # fmt: skip
+    if given.steps < EVALUATIONS or given.steps % EVALUATIONS:
+        parser.error(f"--steps: expected a multiple of {EVALUATIONS}, the number of evaluations, saw {given.steps}")
     scale = Scale(given.steps, tuple(given.hidden), given.batch, given.warmup, given.episodes)
     if given.command == "collect":
         record = {"scale": dataclasses.asdict(scale), "runs": collect(every, scale, given.folder)}
