@@ -70,7 +70,7 @@ def temperature(arguments: argparse.Namespace) -> int:
     with waiting(f"looking for the temperature on {arguments.name}"):
         behavior = behavior_of(mdp, load_policy(arguments.behavior, mdp))
         found: Temperature = _TARGETS[name](behavior.advantage, behavior.law, target, divergence)
-    betas = np.geomspace(found.beta * 10.0**-_DECADES, found.beta * 10.0**_DECADES, 120)
+    betas = _around(found.beta)
     write_plot(
         arguments.plot, figures.size_for(None),
         lambda ax: figures_ratios.plot_concentration(behavior, betas, [divergence], ax),
@@ -198,9 +198,9 @@ class _Case(NamedTuple):
     def behavior(self) -> Behavior:
         return behavior_of(self.mdp, self.policy)
 
-    @property
-    def betas(self) -> Float64[np.ndarray, " N"]:
-        return np.geomspace(self.beta * 10.0**-_DECADES, self.beta * 10.0**_DECADES, 120)
+
+def _around(beta: float) -> Float64[np.ndarray, " N"]:
+    return np.geomspace(beta * 10.0**-_DECADES, beta * 10.0**_DECADES, 120)
 
 
 DRAWINGS: dict[str, Callable[[_Case, Any], Any]] = {
@@ -211,7 +211,7 @@ DRAWINGS: dict[str, Callable[[_Case, Any], Any]] = {
         case.mdp, three_ratios(case.mdp, case.policy, case.beta, case.divergence), ax
     ),
     "concentration": lambda case, ax: figures_ratios.plot_concentration(
-        case.behavior, case.betas, [case.divergence], ax
+        case.behavior, _around(case.beta), [case.divergence], ax
     ),
 }
 """What `plot --show` draws."""

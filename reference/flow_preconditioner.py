@@ -40,7 +40,7 @@ def policy_inverse(
     policy = weights / np.maximum(total, _TINY)[flow.owner]
     policy = np.where(policy < _RARE, 0.0, policy)
     mass = flow.outflow(policy)
-    policy = policy / np.where(mass > 0.0, mass, 1.0)[flow.owner]
+    policy = policy / np.maximum(mass, _TINY)[flow.owner]
     chain, size = flow.chain(policy), flow.initial.size
     back, discount = chain.T, flow.discount
     total = np.maximum(total, _TINY)

@@ -57,7 +57,7 @@ class Weights:
     @property
     def distribution(self) -> Float64[np.ndarray, "..."]:
         """d = w D, zero where there are no data."""
-        return np.where(self.behavior > 0.0, self.behavior * np.where(self.behavior > 0.0, self.weights, 0.0), 0.0)
+        return np.where(self.behavior > 0.0, self.behavior * self.weights, 0.0)
 
     @property
     def support(self) -> int:

@@ -102,7 +102,7 @@ def from_transitions(
     tried, inverse = np.unique(pair, return_inverse=True)
     moves, times = np.unique(pair * shape[0] + target, return_counts=True)
     moved, arrived = np.divmod(moves, shape[0])
-    order = np.argsort(inverse, kind="stable")
+    order = np.argsort(inverse)  # of any kind: `fsum` gives one mean whatever the order of a pair's rewards
     groups = np.split(r[order], np.cumsum(counts.ravel()[tried])[:-1])
     means = np.zeros(shape)
     means.flat[tried] = [fsum(group) / len(group) for group in groups]

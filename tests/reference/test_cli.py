@@ -1,7 +1,9 @@
 """`python -m reference`: answers that equal the solvers', one clear line for bad input, nothing overwritten."""
 
+import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -17,6 +19,7 @@ from reference.divergence import JensenShannon
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
+from reference.parser import parser
 from reference.planning import solve
 from reference.soft import solve_soft
 from reference.sources import load_mdp, load_policy, uniform_policy
@@ -301,6 +304,21 @@ def test_help_teaches_by_example(capsys):
             main(arguments)
         assert stop.value.code == 0
         assert "python -m reference" in capsys.readouterr().out
+
+
+def test_a_command_says_of_itself_what_the_list_says_of_it():
+    """Its `--help` begins with the sentence that stands beside its name in the list of all."""
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    listed = {entry.dest: entry.help for entry in commands._choices_actions}
+    assert listed.keys() == commands.choices.keys()
+    for name, command in commands.choices.items():
+        assert command.description == listed[name]
+        assert re.fullmatch(r"[A-Z].*[.)]", listed[name], re.DOTALL), f"{name}: a sentence"
+        assert not listed[name].isupper()
+        for option in command._actions:
+            assert option.dest == "help" or re.match(r"[^A-Z\s]|[A-Z]+\(", option.help), (
+                f"{name} {option.dest}: a phrase"
+            )
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from terminal import fails, needs, run, run_json
 
-from reference import library, rational
+from reference import figures_ratios, library, rational
 from reference.__main__ import main
 from reference.commands_regularized import DRAWINGS
 from reference.divergence import FermiDirac, JensenShannon
@@ -154,6 +154,23 @@ def test_every_figure_is_drawn(capsys, tmp_path, what, name):
     seen = run_json(capsys, "plot", name, str(file), "--show", what)
     assert (seen["file"], seen["show"]) == (str(file), what)
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "command", [["plot", NAME, "figure.png", "--show", "concentration"], ["temperature", NAME, "--ess", "0.5"]]
+)
+def test_concentration_is_drawn_two_decades_around_beta(capsys, tmp_path, monkeypatch, command):
+    needs("matplotlib")
+    drawn = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures_ratios, "plot_concentration", lambda behavior, betas, *_: drawn.append(betas))
+    flag = {"plot": ["--beta", "0.25"], "temperature": ["--plot", "figure.png"]}[command[0]]
+    seen = run_json(capsys, *command, *flag)
+    (betas,) = drawn
+    beta = seen.get("beta", 0.25)
+    assert len(betas) == 120
+    # One product and one power, and geomspace keeps its ends.
+    assert betas[[0, -1]] == pytest.approx([beta / 100.0, beta * 100.0], rel=4.0 * np.finfo(float).eps)
 
 
 @pytest.mark.parametrize(

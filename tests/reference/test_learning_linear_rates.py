@@ -251,6 +251,15 @@ def test_faults_leave_the_bound(row):
         row.exact("RL-20", f"outside of the bound: {fault}", outside == (fault != "none"), f"{last.table}, {bound}")
 
 
+@pytest.mark.parametrize("target", [None, np.ones((2, 1))], ids=["Sarsa", "expected"])
+def test_pairs_behind_the_end_of_an_episode_are_not_bootstrapped_from(target):
+    """From state 0, either back to it or to the end, after which the next pair is that of a fresh start (RL-20)."""
+    task = Task(MDP([[[0.5, 0.5]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.5, initial=[1.0, 0.0]))
+    outcomes = pair_outcomes(task, np.ones((2, 1)), np.array([[3.0], [7.0]]), target)
+    assert outcomes.sources.tolist() == outcomes.targets.tolist() == [0, 0]
+    assert sorted(outcomes.differences.ravel().tolist()) == [3.0 - 0.5 * 3.0, 3.0]
+
+
 def test_moments_of_pairs(row):
     """The outcomes of pairs are those of TD(0) on the process of pairs: exact moments of Sarsa (RL-20)."""
     task, _ = levers()

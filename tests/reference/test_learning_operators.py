@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tolerances_learning
@@ -123,6 +125,16 @@ def test_n_step_updates(row, situation, n):
         exact = np.where(live, td_operator(task, policy)(exact), 0.0)
     bound, reason = tolerances_learning.expected_target(task, values, n)
     row("RL-15", "expected update of n-step TD", np.abs(seen - exact)[live], bound, reason)
+
+
+def test_td_of_one_step_is_td():
+    """Every field of every step, with the same draws: what the transition was, and what was learned from it."""
+    task, policy, _ = ending()
+    alone = td(task, policy, ONCE, 40, 3, np.random.default_rng(2))
+    window = n_step_td(task, policy, 1, ONCE, 40, 3, np.random.default_rng(2))
+    for one, other in zip(alone, window, strict=True):
+        for name in (field.name for field in dataclasses.fields(one)):
+            np.testing.assert_array_equal(getattr(other, name), getattr(one, name), err_msg=f"{name} of {one.number}")
 
 
 class Script(Scripted):

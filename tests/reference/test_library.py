@@ -1,6 +1,7 @@
 """The library: textbook values are exact, families are what they say, Gymnasium's tables arrive unchanged."""
 
 import importlib
+import re
 import sys
 from collections import deque
 from fractions import Fraction
@@ -27,7 +28,7 @@ def test_stated_values_solve_the_bellman_equation_exactly(row, name):
     backed_up = exact.backup(case.exact)
     message = f"{name}: T v = {backed_up}, expected v = {case.exact}"
     row.exact("RL-05", "closed-form values", list(case.exact) == backed_up, message)
-    assert case.source
+    assert re.match(r"[A-Z][a-z]+.* \((19|20)\d\d\)|counterexample [A-Z]+-\d\d|geometric series$", case.source)
     np.testing.assert_array_equal(case.values, [float(value) for value in case.exact])
 
 

@@ -112,6 +112,21 @@ def test_weights_show_the_multiplier_the_value_and_the_sample_size(generator):
     assert show.describe(flat)[1].columns[0] == "entry"
 
 
+def test_actions_of_weights_are_named_where_the_process_is_known():
+    mdp = gridworld(1, 2)
+    solved = optimal_weights(np.arange(8.0).reshape(mdp.rewards.shape), np.full(mdp.rewards.shape, 0.125), 1.0)
+    numbered, named = (show.describe(solved, known)[1].rows for known in (None, mdp))
+    assert [row[1] for row in numbered] == ["0", "1", "2", "3"] * 2
+    assert [row[1] for row in named] == show.action_labels(mdp) * 2
+
+
+def test_cells_of_a_grid_have_room_up_to_twelve_in_a_row():
+    for columns, roomy in ((1, True), (11, True), (12, False)):
+        assert show.Panel("grid", [["0"] * columns]).roomy is roomy
+        assert show.Panel("table", [["0"] * columns], ["name"] * columns).roomy
+    assert show.Panel("nothing", []).roomy
+
+
 class _Tags(html.parser.HTMLParser):
     """Every opened tag is closed, in order."""
 
@@ -138,6 +153,16 @@ def test_html_of_everything_is_well_formed():
         assert tags.open == []
         assert {"table", "tr", "td"} <= tags.seen
     assert "&lt;b&gt;" in show.Panel("<b>", [["<b>"]]).to_html()
+
+
+def test_both_formats_show_what_is_described():
+    """With the process, its grid and names; without, numbers: in HTML as in plain text."""
+    mdp = gridworld(2, 3)
+    for known in (mdp, None):
+        panels = show.describe(solve(mdp), known)
+        assert show.to_html(solve(mdp), known) == "".join(panel.to_html() for panel in panels)
+        assert show.to_text(solve(mdp), known) == "\n\n".join(panel.to_text() for panel in panels)
+    assert show.to_html(solve(mdp), mdp) != show.to_html(solve(mdp))
 
 
 def test_plain_text_is_aligned():

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reference.bellman import boltzmann
-from reference.concentration import effective_sample_elasticity
+from reference.concentration import effective_sample_elasticity, perplexity_elasticity
 from reference.temperature import beta_for_effective_sample_fraction
 from reference.temperature_feedback import (
     PRINTED,
@@ -99,6 +99,14 @@ def test_jacobian_against_derivatives_of_the_pseudo_code(row, sign, eta, rho):
     bound, reason = bounds.elasticity(3, math.log(8))
     data = tolerances.input_rounding(4.0, math.log(8))[0]
     row("ESS-03", "Jacobian of a law", np.abs(found - exact), (bound + data) * (1.0 + eta), reason)
+
+
+@pytest.mark.parametrize("elasticity", [effective_sample_elasticity, perplexity_elasticity])
+def test_elasticities_are_computed_in_double_precision(elasticity):
+    """Whatever the arrays hold: three numbers that float32 has, and integers."""
+    advantage, law = np.array([0.0, 0.3, 1.7], np.float32), np.array([0.25, 0.25, 0.5], np.float32)
+    assert elasticity(advantage, law, 0.7) == elasticity(advantage.astype(float), law.astype(float), 0.7)
+    assert elasticity([0, 1, 3], law, 0.7) == elasticity([0.0, 1.0, 3.0], law.astype(float), 0.7)
 
 
 @given(ETAS, RHOS, st.floats(0.01, 20.0), st.sampled_from([PRINTED, STABLE]))
