@@ -242,7 +242,10 @@ HALF = np.array([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
             r"shape \(2, 2\): expected \(S, A\) = \(4, 2\)",
         ),
         (lambda: regularized_occupancy(fork(), np.full((4, 2), 0.25), 1.0), r"sums to 2\.0: expected 1 up to rounding"),
-        (lambda: regularized_occupancy(chain(2), np.full((2, 2), 0.25), 1.0), r"behavior\[1, 1\].*not available"),
+        (
+            lambda: regularized_occupancy(chain(2), np.full((2, 2), 0.25), 1.0),
+            r"behavior\[1, 1\] .*: expected 0, because it is not available\.",
+        ),
         (
             lambda: regularized_occupancy(fork(), np.array([[np.nan, 1.0]] + [[0.0, 0.0]] * 3), 1.0),
             r"behavior\[0, 0\] .*is nan: expected a probability >= 0",

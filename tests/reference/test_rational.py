@@ -65,6 +65,8 @@ def test_intended_rationals_are_found_and_otherwise_refused():
     weights = np.array([[[0.1234567, 1.0 - 0.1234567]], [[0.0, 1.0]]])
     with pytest.raises(InvalidMDP, match=r"the probability of 0 -> 0 is 0\.1234567.*Raise largest_denominator"):
         intended(MDP(weights, np.zeros((2, 1)), 0.5))
+    with pytest.raises(InvalidMDP, match=r"^the discount is 0\.7654321: expected"):
+        intended(MDP(np.eye(2)[:, None], np.zeros((2, 1)), 0.7654321))
     found = intended(MDP(weights, np.zeros((2, 1)), 0.5), 10_000_000)
     assert found.rows[0][0] == Fraction(1234567, 10_000_000)
 

@@ -212,6 +212,10 @@ def test_regularised_occupancies_and_temperatures_show_their_certificates():
     assert f"{solved.dual:.10g}, or less by up to {solved.gap:.1e}" in solved._repr_html_()
     pairs = show.describe(solved, mdp)[-1]
     assert [float(row[-1]) for row in pairs.rows] == sorted((float(row[-1]) for row in pairs.rows), reverse=True)
+    (cut,) = show.describe(solved, mdp, limit=2)[-1].notes
+    assert cut == f"2 of {np.count_nonzero(solved.occupancy)} pairs with data shown, most frequent first"
+    (cut,) = show.occupancy_panels(mdp, law, limit=2)[-1].notes
+    assert cut == f"2 of {np.count_nonzero(law)} pairs that are met shown, most frequent first"
     found = beta_for_effective_sample_fraction(np.array([0.0, 1.0, 2.0]), np.full(3, 1 / 3), 0.6)
     text = show.to_text(found)
     assert f"{found.beta:.12g}" in text
