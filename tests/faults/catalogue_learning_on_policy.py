@@ -31,7 +31,7 @@ FAULTS = (
     Fault(
         "TN18",
         "the gradient clipped leaf by leaf and not by its global norm",
-        "build.py",
+        "optimizers.py",
         "optax.clip_by_global_norm(largest)",
         "optax.clip_by_block_rms(largest)",
         f"{ROLLOUTS}::test_gradients_are_clipped_by_their_global_norm",
@@ -40,7 +40,7 @@ FAULTS = (
     Fault(
         "TN18b",
         "what Adam made of the gradient clipped, and not the gradient",
-        "build.py",
+        "optimizers.py",
         "optax.chain(optax.clip_by_global_norm(largest), optax.adam(learning_rate))",
         "optax.chain(optax.adam(learning_rate), optax.clip_by_global_norm(largest))",
         f"{ROLLOUTS}::test_gradients_are_clipped_by_their_global_norm",
