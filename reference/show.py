@@ -320,7 +320,8 @@ def _solution(solution: Solution, mdp: MDP | None, limit: int, width: int) -> li
             )
         columns = ["state", "value", "action", *(f"q({label})" for label in labels if questions)]
         columns += [f"ratio({label})" for label in labels if ratios and ratio is not None]
-        hidden = [] if questions else ["q is left out for want of room"]
+        left_out = [] if questions else ["q"] if ratios or ratio is None else ["q", "ratio"]
+        hidden = [f"left out for want of room: {', '.join(left_out)}"] if left_out else []
         return Panel("values, and the likeliest action", rows, columns, [*notes, *hidden])
 
     for questions, ratios in ((True, True), (False, True), (False, False)):
@@ -419,7 +420,9 @@ def _mdp(mdp: MDP, limit: int) -> list[Panel]:
             text = ", ".join(f"{target}: {number(row[target], 4)}" for target in successors[:4])
             text += f", … {len(successors) - 4} more" if len(successors) > 4 else ""
             rows.append([str(state), str(action), number(mdp.rewards[state, action]), text])
-    note = [f"terminal states: {', '.join(map(str, np.flatnonzero(mdp.terminal)[:limit])) or 'none'}"]
+    ends = np.flatnonzero(mdp.terminal)
+    note = [f"terminal states: {', '.join(map(str, ends[:limit])) or 'none'}"]
+    note[0] += f", … {len(ends) - limit} more" if len(ends) > limit else ""
     columns = ["state", "action", "reward", "next state: probability"]
     return [Panel(repr(mdp), rows, columns, [*note, *_cut(mdp.n_states, limit, "states")])]
 
