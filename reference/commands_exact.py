@@ -11,6 +11,7 @@ from reference.commands import process_facts, process_of
 from reference.exact import ExactSolution, check_size
 from reference.mdp import MDP
 from reference.output import page_width, report, waiting
+from reference.panel import Panel
 from reference.rational import intended
 
 __all__ = ["solve"]
@@ -56,7 +57,7 @@ def _written(value: Fraction) -> str:
     return text if len(text := str(value)) <= _LONG else f"≈ {float(value):.{_DIGITS}g}"
 
 
-def _panels(found: ExactSolution, mdp: MDP, limit: int) -> list[show.Panel]:
+def _panels(found: ExactSolution, mdp: MDP, limit: int) -> list[Panel]:
     panels = []
     if mdp.grid is not None:
         tied = found.optimal / found.optimal.sum(axis=1, keepdims=True)
@@ -69,4 +70,4 @@ def _panels(found: ExactSolution, mdp: MDP, limit: int) -> list[show.Panel]:
         for state in range(min(limit, mdp.n_states))
     ]
     notes = [f"{limit} of {mdp.n_states} states shown"] if mdp.n_states > limit else []
-    return [*panels, show.Panel("exact values", rows, ["state", "value", "optimal actions"], notes)]
+    return [*panels, Panel("exact values", rows, ["state", "value", "optimal actions"], notes)]

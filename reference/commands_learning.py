@@ -13,6 +13,7 @@ from reference.commands import process_facts, process_of
 from reference.learners import LEARNERS, Learner, complete, known_step_sizes
 from reference.learning import StepSizes, TargetNoise, Task, enveloped, enveloped_windows
 from reference.output import report, write_plot
+from reference.panel import Panel, axes_or_new, require
 
 __all__ = ["learn"]
 
@@ -60,7 +61,7 @@ def learn(arguments: argparse.Namespace) -> int:
     chosen = np.unique(np.linspace(0, len(curve.steps) - 1, arguments.limit).round().astype(int))
     rows = [_row(curve, index) for index in chosen.tolist()]
     columns = [learner.unit, "median error", "worst error", *([] if curve.bounds is None else ["bound"])]
-    panel = show.Panel(learner.quantity, rows, columns)
+    panel = Panel(learner.quantity, rows, columns)
     report(f"{arguments.name}: {mdp!r}", facts, lines, [panel], as_json=arguments.json)
     return 1 if broken else 0
 
@@ -118,7 +119,7 @@ def _row(curve: Curve, index: int) -> list[str]:
 
 def plot_curve(curve: Curve, learner: Learner, method: str, ax: Any = None) -> Any:
     """Median error and its range over the replications by step, and the bound; both axes logarithmic."""
-    ax = show.axes_or_new(ax)
+    ax = axes_or_new(ax)
     low, median, high = (
         np.where(line < _DRAWN, line, np.nan)
         for line in (curve.errors.min(axis=1), np.median(curve.errors, axis=1), curve.errors.max(axis=1))
@@ -138,8 +139,8 @@ def plot_curve(curve: Curve, learner: Learner, method: str, ax: Any = None) -> A
 def _live(arguments: argparse.Namespace, unit: str) -> Iterator[Callable[[Curve], None]]:
     """Where standard error is a terminal, a line of blocks that falls with the error; nothing elsewhere."""
     try:
-        console = show.require("rich.console").Console(stderr=True)
-        live = show.require("rich.live").Live(console=console, transient=True, refresh_per_second=_REDRAWN)
+        console = require("rich.console").Console(stderr=True)
+        live = require("rich.live").Live(console=console, transient=True, refresh_per_second=_REDRAWN)
     except ModuleNotFoundError:
         yield lambda curve: None
         return

@@ -21,6 +21,7 @@ from reference.commands import divergence_of, process_facts, process_of
 from reference.divergence import Divergence
 from reference.mdp import MDP
 from reference.output import check_plot, page_width, report, waiting, write_plot
+from reference.panel import Panel
 from reference.ratios import Behavior, behavior_of, three_ratios
 from reference.regularized import regularized_occupancy
 from reference.sources import load_mdp, load_policy
@@ -119,7 +120,7 @@ def _compare_policies(arguments: argparse.Namespace, mdp: MDP) -> int:
         [str(int(state)), *(show.number(b.evaluation.values[state]) for b in (first, second)), show.number(gain[state])]
         for state in order
     ]
-    panels = [show.Panel("values, largest differences first", rows, ["state", *arguments.policies, "difference"])]
+    panels = [Panel("values, largest differences first", rows, ["state", *arguments.policies, "difference"])]
     if mdp.grid is not None:
         panels.insert(0, show.grid_of_values(mdp, gain, "what the second gains", page_width()))
     write_plot(
@@ -155,7 +156,7 @@ def _compare_divergences(arguments: argparse.Namespace, mdp: MDP) -> int:
     columns = ("divergence", "ν", "value", "gap", "1 / E w²", "min w", "max w")
     rows = [[str(text), *(show.number(x, 5) for x in numbers)] for text, *numbers, _ in map(dict.values, records)]
     facts = {**process_facts(arguments, mdp), "beta": arguments.beta, "divergences": records}
-    panel = show.Panel(f"optimal weights at beta {arguments.beta:g}", rows, columns)
+    panel = Panel(f"optimal weights at beta {arguments.beta:g}", rows, columns)
     report(f"{arguments.name}: {mdp!r}", facts, [], [panel], as_json=arguments.json)
     return 0
 
@@ -176,7 +177,7 @@ def _compare_ratios(arguments: argparse.Namespace, mdp: MDP) -> int:
     labels = show.pair_labels(mdp)
     order = np.argsort(-law.ravel(), kind="stable")[: min(arguments.limit, int(np.count_nonzero(law)))]
     rows = [[labels[p], *(show.number(x.ravel()[p]) for x in (law, *kinds.values()))] for p in order]
-    panel = show.Panel("ratios, pairs with most data first", rows, ["pair", "behavior D", *kinds])
+    panel = Panel("ratios, pairs with most data first", rows, ["pair", "behavior D", *kinds])
     between = float(np.nanmax(np.abs(kinds["conditional"] - kinds["occupancy"])))
     lines = [
         f"optimum of the flow problem in [{ratios.occupancy.primal:.10g}, {ratios.occupancy.dual:.10g}]",

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from reference.mdp import MDP
-from reference.show import axes_or_new, number, policy_cells, require
+from reference.panel import axes_or_new, require
+from reference.show import number, policy_cells
 from reference.solution import Solution
 from reference.weights import Weights, weights_at
 

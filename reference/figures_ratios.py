@@ -11,8 +11,9 @@ from jaxtyping import Float64
 
 from reference.divergence import Divergence
 from reference.mdp import MDP
+from reference.panel import axes_or_new, require
 from reference.ratios import Behavior, Ratios
-from reference.show import axes_or_new, pair_labels, require
+from reference.show import pair_labels
 from reference.temperature_feedback import FeedbackLaw, FeedbackState, printed_law, stable_law
 from reference.weights import optimal_weights, weights_at
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reference import show
+from reference.panel import WIDTH, Panel, require
 
 __all__ = ["check_plot", "page_width", "report", "waiting", "write_plot"]
 
@@ -38,16 +38,14 @@ def waiting(what: str) -> Iterator[None]:
         progress.stop()
 
 
-def report(
-    title: str, facts: dict[str, Any], lines: Sequence[str], panels: Sequence[show.Panel], *, as_json: bool
-) -> None:
+def report(title: str, facts: dict[str, Any], lines: Sequence[str], panels: Sequence[Panel], *, as_json: bool) -> None:
     """Print `facts` as JSON, or lines and panels: with rich where it is installed, in plain text where it is not."""
     if as_json:
         print(json.dumps(plain(facts), allow_nan=False))
         return
     print("\n".join([title, *lines]))
     try:
-        console = show.require("rich.console").Console(highlight=False, width=page_width())
+        console = require("rich.console").Console(highlight=False, width=page_width())
     except ModuleNotFoundError:
         for panel in panels:
             print(f"\n{panel.to_text()}")
@@ -60,7 +58,7 @@ def report(
 def _spinner() -> Any:
     """A line with a clock on standard error; None where that is no terminal or rich is not installed."""
     try:
-        console, bars = show.require("rich.console").Console(stderr=True), show.require("rich.progress")
+        console, bars = require("rich.console").Console(stderr=True), require("rich.progress")
     except ModuleNotFoundError:
         return None
     if not console.is_terminal:
@@ -73,7 +71,7 @@ def _spinner() -> Any:
 
 def page_width() -> int:
     """Characters of a line: those of the terminal, and of a page where output goes to a file."""
-    return shutil.get_terminal_size((show.WIDTH, 24)).columns
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 def plain(value: Any) -> Any:
@@ -95,14 +93,14 @@ def check_plot(path: Path) -> None:
         raise ValueError(f"cannot plot to {str(path)!r}: expected a name that ends in .png, .pdf or .svg")
     if not path.parent.is_dir():
         raise ValueError(f"cannot plot to {str(path)!r}: there is no folder {str(path.parent)!r}")
-    show.require("matplotlib")
+    require("matplotlib")
 
 
 def write_plot(file: str | None, inches: tuple[float, float], draw: Callable[[Any], Any]) -> None:
     """Write the figure whole or not at all, without a window and without touching pyplot's state."""
     if file is None:
         return
-    figure = show.require("matplotlib.figure").Figure(figsize=inches, layout="constrained")
+    figure = require("matplotlib.figure").Figure(figsize=inches, layout="constrained")
     draw(figure.add_subplot())
     target = Path(file)
     partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")

@@ -31,8 +31,9 @@ from reference.lqr_problem import LQR, InvalidLQR
 from reference.mdp import MDP, InvalidMDP
 from reference.multiplier import solve_multiplier
 from reference.output import _spinner
+from reference.panel import Panel
 from reference.rounding import gamma_n
-from reference.show import Panel, describe
+from reference.show import describe
 from reference.soft import soft_operator
 from reference.solution import Status
 from reference.temperature import beta_for_perplexity_fraction

@@ -15,6 +15,7 @@ from reference.evaluation import evaluate_policy
 from reference.library import chain, cliff, garnet, gridworld, named
 from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
+from reference.panel import Panel, heat_of, require
 from reference.planning import solve
 from reference.regularized import regularized_occupancy
 from reference.sources import uniform_policy
@@ -22,7 +23,7 @@ from reference.temperature import beta_for_effective_sample_fraction
 from reference.weights import optimal_weights
 
 
-def rows_of(panel: show.Panel) -> list[list[str]]:
+def rows_of(panel: Panel) -> list[list[str]]:
     return [list(row) for row in panel.rows]
 
 
@@ -122,9 +123,9 @@ def test_actions_of_weights_are_named_where_the_process_is_known():
 
 def test_cells_of_a_grid_have_room_up_to_twelve_in_a_row():
     for columns, roomy in ((1, True), (11, True), (12, False)):
-        assert show.Panel("grid", [["0"] * columns]).roomy is roomy
-        assert show.Panel("table", [["0"] * columns], ["name"] * columns).roomy
-    assert show.Panel("nothing", []).roomy
+        assert Panel("grid", [["0"] * columns]).roomy is roomy
+        assert Panel("table", [["0"] * columns], ["name"] * columns).roomy
+    assert Panel("nothing", []).roomy
 
 
 class _Tags(html.parser.HTMLParser):
@@ -152,7 +153,7 @@ def test_html_of_everything_is_well_formed():
         tags.feed(text)
         assert tags.open == []
         assert {"table", "tr", "td"} <= tags.seen
-    assert "&lt;b&gt;" in show.Panel("<b>", [["<b>"]]).to_html()
+    assert "&lt;b&gt;" in Panel("<b>", [["<b>"]]).to_html()
 
 
 def test_both_formats_show_what_is_described():
@@ -170,7 +171,7 @@ def test_plain_text_is_aligned():
     lines = text.splitlines()
     assert lines[0].startswith("MDP(3 states, 2 actions")
     assert lines[-1] == "terminal states: none"
-    panel = show.Panel("title", [["1", "22"], ["333", "4"]], ["a", "b"])
+    panel = Panel("title", [["1", "22"], ["333", "4"]], ["a", "b"])
     assert panel.to_text() == "title\n    a   b\n    1  22\n  333   4"
 
 
@@ -198,8 +199,8 @@ def test_grids_are_colored_by_their_values():
     console.print(show.table(solution, mdp))
     assert "\x1b[37;48;2;0;34;78m" in file.getvalue()  # white on the darkest blue
     assert "\x1b[30;48;2;254;232;56m" in file.getvalue()  # black on the brightest yellow
-    assert np.isnan(show.heat_of(np.ones(3))).all()
-    np.testing.assert_array_equal(show.heat_of(np.array([1e308, -1e308, np.inf])), [1.0, 0.0, np.nan])
+    assert np.isnan(heat_of(np.ones(3))).all()
+    np.testing.assert_array_equal(heat_of(np.array([1e308, -1e308, np.inf])), [1.0, 0.0, np.nan])
 
 
 def test_regularised_occupancies_and_temperatures_show_their_certificates():
@@ -233,7 +234,7 @@ def test_a_missing_extra_names_itself_and_its_install_line(monkeypatch, module):
     name = module.partition(".")[0]
     monkeypatch.setitem(sys.modules, module, None)  # what an absent module looks like to import
     with pytest.raises(ModuleNotFoundError, match=rf'needs {name}, .*: pip install "roer\[show\]"'):
-        show.require(module)
+        require(module)
     # the tables themselves do without
     assert show.to_text(solve(chain(3)))
 

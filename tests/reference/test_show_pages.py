@@ -11,6 +11,7 @@ from reference import show
 from reference.conditional import ConditionalSolution
 from reference.divergence import KL
 from reference.mdp import MDP
+from reference.panel import Panel, heat_of
 from reference.regularized import RegularizedOccupancy
 from reference.solution import Solution, Status
 from reference.temperature import Temperature
@@ -352,11 +353,11 @@ def test_panels_letter_by_letter(page):
     assert "\n\n".join(panel.to_text() for panel in describe()) == textwrap.dedent(expected).strip()
 
 
-TABLED = show.Panel("a < b", [["1", "x & y"], ["22", "z"]], ["n", "<name>"], ["more > less"])
-FACTS = show.Panel("facts", [["beta", "0.5"], ["divergence", "KL()"]], facts=True)
-GRID = show.Panel("grid", [["1", "22"], ["3", "-"]], notes=["a note"])
-SHADED = show.Panel("heat", [["0", "1"], ["2", "-"]], heat=[[0.0, 0.25], [1.0, np.nan]])
-WIDE = show.Panel("wide", [list("abcdefghijkl")])
+TABLED = Panel("a < b", [["1", "x & y"], ["22", "z"]], ["n", "<name>"], ["more > less"])
+FACTS = Panel("facts", [["beta", "0.5"], ["divergence", "KL()"]], facts=True)
+GRID = Panel("grid", [["1", "22"], ["3", "-"]], notes=["a note"])
+SHADED = Panel("heat", [["0", "1"], ["2", "-"]], heat=[[0.0, 0.25], [1.0, np.nan]])
+WIDE = Panel("wide", [list("abcdefghijkl")])
 
 HTML = {
     "table": (
@@ -476,7 +477,7 @@ def test_colors_run_from_blue_over_grey_to_yellow():
         1.0: ("(254,232,56)", "black"),
     }
     for heat, (color, ink) in at.items():
-        html = show.Panel("", [["x"]], heat=[[heat]]).to_html()
+        html = Panel("", [["x"]], heat=[[heat]]).to_html()
         assert f"<td style='text-align:right;background:rgb{color};color:{ink}'>x</td>" in html
-    np.testing.assert_array_equal(show.heat_of(np.array([3.0, np.nan, 1.0, 2.0, -np.inf])), [1, np.nan, 0, 0.5, np.nan])
-    assert np.isnan(show.heat_of(np.array([np.nan, np.inf]))).all()
+    np.testing.assert_array_equal(heat_of(np.array([3.0, np.nan, 1.0, 2.0, -np.inf])), [1, np.nan, 0, 0.5, np.nan])
+    assert np.isnan(heat_of(np.array([np.nan, np.inf]))).all()
