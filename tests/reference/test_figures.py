@@ -15,6 +15,7 @@ from reference.mdp import MDP
 from reference.occupancy import occupancy_measure
 from reference.planning import solve
 from reference.ratios import Behavior, Ratios, behavior_of, three_ratios
+from reference.rounding import UNIT_ROUNDOFF
 from reference.show import number, pair_labels, policy_cells
 from reference.sources import uniform_policy
 from reference.temperature_feedback import FeedbackLaw
@@ -189,3 +190,88 @@ def test_a_figure_fills_the_page_with_its_grid():
     sizes = {(4, 4): (6, 6), (2, 4): (6, 3), (2, 5): (10, 4), (1, 20): (10, 1.5), (20, 2): (6, 12)}
     for (rows, columns), (width, height) in sizes.items():
         assert figures.size_for(gridworld(rows, columns)) == (width + 1.2, height + 0.6)
+
+
+BLUE, ORANGE, GREEN, RED, GREY, BLACK = "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#808080", "#000000"
+ONE = f"line {GREY} : 0.8"  # the line at the ratio one
+STYLES = {
+    "values by state": [f"points {BLUE} . 4"],
+    "visits by state": [],
+    "numbers by state": [],
+    "weights": [f"line {ORANGE} - 1", ONE],
+    "three ratios": [f"points {BLUE} o 4", f"points {ORANGE} ^ 4", f"points {GREEN} x 4", ONE],
+    "weights of several generators": [
+        f"points {BLUE} . 5",
+        f"line {BLUE} - 1",
+        f"points {ORANGE} . 5",
+        f"line {ORANGE} - 1",
+        ONE,
+    ],
+    "concentration": [f"line {BLUE} - 1.5", f"line {ORANGE} - 1.5"],
+    "feedback": [f"line {RED} - 1.5", f"line {BLUE} - 1.5", f"line {BLACK} -- 0.8"],
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_tell_their_lines_apart(name):
+    """What is exact or a bound is thin or broken; a generator's points have the color of its curve."""
+    ax = FIGURES[name][0](axes())
+    assert [style(line) for line in ax.lines] == STYLES[name]
+
+
+def style(line: Any) -> str:
+    color = pytest.importorskip("matplotlib.colors").to_hex(line.get_color())
+    if line.get_linestyle() == "None":
+        return f"points {color} {line.get_marker()} {line.get_markersize():g}"
+    return f"line {color} {line.get_linestyle()} {line.get_linewidth():g}"
+
+
+def test_errors_bars_areas_and_bands_are_drawn_to_scale():
+    values = figures.plot_solution(OTHER, solve(OTHER), axes())
+    [errors] = values.collections
+    bound, exact = solve(OTHER).error_bound, solve(OTHER).values
+    ends = np.array([[segment[0, 1], segment[1, 1]] for segment in errors.get_segments()])
+    np.testing.assert_array_equal(ends, np.stack([exact - bound, exact + bound], axis=1))
+    assert list(errors.get_linewidths()) == [0.8]
+    for bars, heights in (
+        (figures.plot_occupancy(OTHER, visits(OTHER), axes()), visits(OTHER).sum(axis=1)),
+        (figures.plot_states(OTHER, np.arange(3.0), "gain", axes()), np.arange(3.0)),
+    ):
+        assert [bar.get_width() for bar in bars.patches] == [0.9] * 3
+        # An edge is rounded once and the middle twice, below 4.
+        middles = [bar.get_x() + 0.5 * bar.get_width() for bar in bars.patches]
+        np.testing.assert_allclose(middles, np.arange(3.0), rtol=0.0, atol=3 * 4.0 * UNIT_ROUNDOFF)
+        np.testing.assert_array_equal([bar.get_height() for bar in bars.patches], heights)
+    [points] = figures.plot_weights(weights(KL()), behavior().advantage, axes()).collections
+    law = behavior().law[behavior().law > 0.0]
+    np.testing.assert_array_equal(points.get_sizes(), 4.0 + 200.0 * law / law.max())
+    assert points.get_alpha() == 0.5
+    curve = Curve(np.array([1, 10]), np.array([[8.0, 2.0], [4.0, 1.0]]), np.array([[9.0], [5.0]]))
+    band = plot_curve(curve, LEARNERS["td"], "td", axes())
+    assert (band.collections[0].get_alpha(), list(band.collections[0].get_linewidths())) == (0.25, [0.0])
+    assert [style(line) for line in band.lines] == [f"line {BLUE} - 1.5", f"line {ORANGE} -- 1.5"]
+
+
+def test_maps_of_visits_are_drawn_by_their_square_root_from_zero():
+    """So that the way to a goal shows beside the goal; values and gains are drawn as they are."""
+    numbers = np.linspace(-2.0, 3.0, 6)
+    visited = figures.plot_occupancy(GRID, visits(GRID), axes()).images[0]
+    most = visits(GRID).sum(axis=1).max()
+    assert (visited.norm.gamma, visited.norm.vmin, visited.norm.vmax) == (0.5, 0.0, most)
+    assert float(visited.norm(0.25 * most)) == 0.5
+    plain = figures.plot_states(GRID, numbers, "gain", axes()).images[0]
+    np.testing.assert_allclose(np.ravel(plain.norm(plain.get_array())), numbers / 5.0 + 0.4, atol=4 * UNIT_ROUNDOFF)
+    assert {visited.cmap.name, plain.cmap.name} == {"viridis"}
+
+
+def test_labels_of_cells_fit_their_cells():
+    """Sixteen points where there is room, less where a cell is narrow or its label long; none among 301 cells."""
+    for columns, label in ((3, 0.5), (24, 0.5), (24, 0.125), (24, 5.0)):
+        mdp = gridworld(2, columns)
+        ax = figures.plot_states(mdp, np.full(2 * columns, label), "gain", axes())
+        width = float(ax.figure.get_size_inches()[0])
+        cell, longest = 0.75 * 72.0 * width / columns, max(len(number(label, 2)), 2)
+        assert {text.get_fontsize() for text in ax.texts} == {min(16.0, cell / (0.7 * longest))}
+        assert {(text.get_ha(), text.get_va()) for text in ax.texts} == {("center", "center")}
+    for columns, labels in ((150, 300), (151, 0)):
+        assert len(figures.plot_states(gridworld(2, columns), np.zeros(2 * columns), "gain", axes()).texts) == labels
