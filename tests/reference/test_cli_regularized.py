@@ -221,11 +221,6 @@ def test_running_out_of_memory_says_what_was_asked_and_what_is_there(capsys, mon
     assert "GiB are available" in message
 
 
-def test_the_studio_names_the_extra_that_it_needs(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "marimo", None)
-    assert 'pip install "roer[studio]"' in fails(capsys, "studio")
-
-
 @pytest.mark.parametrize("command", ["flow", "temperature", "compare", "plot", "studio", "solve", "export"])
 def test_help_of_a_command_shows_its_examples(capsys, command):
     with pytest.raises(SystemExit) as stop:
