@@ -168,6 +168,12 @@ def test_divergence_is_shown(capsys, tmp_path):
     assert _blocks(curve) == "██ inf"
 
 
+def test_a_line_of_blocks_falls_with_the_median_error():
+    """From a full block at the largest one; an error that is not finite is as high as that."""
+    errors = np.array([[4.0, 2.0], [7.0, 1.0], [0.5, np.inf], [1.0, 1.0], [0.0, 0.25]])
+    assert _blocks(Curve(np.arange(5), errors, None)) == "▆██▃▁ 0.125"
+
+
 def improved(method: str, baseline, horizon: int) -> np.ndarray:
     """The parameters of the same learner of the library after 60 updates, from the same seed."""
     task, rng = Task(load_mdp(NAME, 0.7)), np.random.default_rng(0)
