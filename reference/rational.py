@@ -213,8 +213,11 @@ def solve_integers(rows: list[list[int]], right: list[int]) -> tuple[list[int], 
     fraction-free elimination of E. H. Bareiss (Math. Comp. 22, 1968), up to `FALLBACK_STATES` unknowns.
     """
     size = len(right)
-    flint = import_flint() if size > FALLBACK_STATES else _flint_if_installed()
-    if flint is None:
+    try:
+        flint = import_flint()
+    except ModuleNotFoundError:
+        if size > FALLBACK_STATES:
+            raise
         return _eliminate(rows, right)
     matrix = flint.fmpq_mat(flint.fmpz_mat(size, size, list(chain.from_iterable(rows))))
     solution = matrix.solve(flint.fmpq_mat(flint.fmpz_mat(size, 1, right)), algorithm="dixon")
@@ -231,13 +234,6 @@ def import_flint() -> Any:
             "this needs python-flint (exact solves beyond "
             f'{FALLBACK_STATES} states, and ball arithmetic): pip install "roer[exact]"'
         ) from error
-
-
-def _flint_if_installed() -> Any:
-    try:
-        return import_module("flint")
-    except ModuleNotFoundError:
-        return None
 
 
 def _eliminate(rows: list[list[int]], right: list[int]) -> tuple[list[int], int]:

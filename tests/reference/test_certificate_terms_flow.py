@@ -19,7 +19,15 @@ from reference.divergence import PearsonChi2
 from reference.feasibility import support
 from reference.flow import Flow, flow_of
 from reference.flow_cap import cap_bound
-from reference.flow_certificate import _fenchel_young, _gap, _residual_bounds, _start, certify_flow, state_error
+from reference.flow_certificate import (
+    _fenchel_young,
+    _flow_residual,
+    _gap,
+    _residual_bounds,
+    _start,
+    certify_flow,
+    state_error,
+)
 from reference.flow_floor import floor_bound
 from reference.generator import Mean
 from reference.mdp import MDP
@@ -161,6 +169,8 @@ def test_what_an_occupancy_lacks(row, discount):
         most = max(sum(map(Fraction, line)) for line in MOVES.reshape(4, 2).tolist())
         row("OCC-02", "sum of what states lack", float(far), total, "certified")
         row("OCC-02", "visits from what states lack", float(far / (1 - Fraction(discount) * most)), visits, "certified")
+        summed, residual = worst(found).sum(), Fraction(_flow_residual(problem, given))
+        covered(row, "OCC-02", "sum of the bounds", summed.loss, summed.value, residual - Fraction(float(found.sum())))
 
 
 def exact_visits(mdp: MDP, policy: list[list[Fraction]]) -> list[Fraction]:
