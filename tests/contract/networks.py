@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import running_error as re
+from contract.agents import Batch, Layers
 from contract.problems import DTYPE
-from contract.protocol import Batch, Layers
 from contract.shadow import exact
 from running_error import Rounded
 

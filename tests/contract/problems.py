@@ -14,8 +14,9 @@ import dataclasses
 
 import jax
 import numpy as np
+from contract.agents import Batch, Rates, Settings, Tables
 from contract.generators import VALUE_CAPS
-from contract.protocol import ACTIONS, Batch, Rates, Settings, Tables
+from contract.protocol import ACTIONS
 from hypothesis import strategies as st
 
 from reference.mdp import MDP

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import running_error as re
+from contract.agents import Batch, Layer, Layers, Rates, Settings, Tables
 from contract.generators import GENERATORS
 from contract.problems import DTYPE
-from contract.protocol import Batch, Layer, Layers, Rates, Settings, Tables
 from running_error import Rounded
 from scipy.optimize import brentq
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import running_error as re
 from contract import shadow
+from contract.agents import Batch, DeterministicLayers, DeterministicSettings
 from contract.compare import agree, examples
 from contract.networks import BATCH, OBSERVATIONS, random_batch, random_layers
 from contract.problems import DTYPE
-from contract.protocol import Batch, DeterministicLayers, DeterministicSettings
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import running_error as re
 import tolerances
+from contract.agents import Batch
 from contract.compare import agree, examples
 from contract.problems import DTYPE, STATES, grids, problems, stored_weights
-from contract.protocol import ACTIONS, Batch
+from contract.protocol import ACTIONS
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

@@ -21,10 +21,10 @@ import dataclasses
 import numpy as np
 import pytest
 from contract import shadow
+from contract.agents import Rates
 from contract.compare import EPS, examples, iterates
 from contract.generators import GENERATORS, reference_divergence
 from contract.problems import ACTIONS, DTYPE, STATES, problems, settings, tables
-from contract.protocol import Rates
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import running_error as re
 import tolerances
+from contract.agents import Rollout
 from contract.compare import agree, examples
 from contract.problems import DTYPE, STATES, grids, problems
-from contract.protocol import ACTIONS, Rollout
+from contract.protocol import ACTIONS
 from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st

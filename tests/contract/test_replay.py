@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tolerances
+from contract.agents import NotOffered
 from contract.compare import EPS
 from contract.problems import DTYPE
-from contract.protocol import NotOffered
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tolerances_replay as bounds
+from contract.agents import NotOffered
 from contract.compare import EPS, agree, examples
 from contract.problems import DTYPE
-from contract.protocol import NotOffered
 from contract.shadow import exact
 from hypothesis import example, given
 from hypothesis import strategies as st

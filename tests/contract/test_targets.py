@@ -3,9 +3,9 @@
 import numpy as np
 import running_error as re
 from contract import shadow
+from contract.agents import Rates
 from contract.compare import agree, examples
 from contract.problems import DTYPE, STATES, grids, problems, settings, stored_weights, tables
-from contract.protocol import Rates
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

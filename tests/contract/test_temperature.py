@@ -3,9 +3,9 @@
 import numpy as np
 import running_error as re
 from contract import shadow
+from contract.agents import Rates
 from contract.compare import EPS, agree, examples, iterates
 from contract.problems import DTYPE, problems, settings, tables
-from contract.protocol import Rates
 from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import running_error as re
 from contract import shadow
+from contract.agents import Batch, Layers, Settings
 from contract.compare import QUANTITIES, REASON, agree, examples
 from contract.networks import BATCH, flat, random_batch, random_layers
 from contract.problems import DTYPE, RATES, problems, settings, stored_weights, tables
-from contract.protocol import Batch, Layers, Settings
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

@@ -10,10 +10,10 @@ import pytest
 import running_error as re
 import tolerances_beta as bounds
 from contract import shadow
+from contract.agents import Batch, Settings
 from contract.compare import EPS, QUANTITIES, REASON, agree, examples
 from contract.networks import flat, penalty_by_hand, random_batch, random_layers
 from contract.problems import DTYPE, RATES, STATES, problems, settings, stored_weights, tables
-from contract.protocol import Batch, Settings
 from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st

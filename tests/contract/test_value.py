@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from contract import shadow
+from contract.agents import Rates
 from contract.compare import EPS, agree, examples, iterates
 from contract.generators import GENERATORS, VALUE_CAPS, reference_divergence
 from contract.problems import ACTIONS, DTYPE, STATES, grids, problems, settings, tables
-from contract.protocol import DIVERGENCES, Rates
+from contract.protocol import DIVERGENCES
 from contract.shadow import exact
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -4,10 +4,11 @@ import cvxpy
 import numpy as np
 import pytest
 from contract import shadow
+from contract.agents import Rates
 from contract.compare import EPS, agree, examples, iterates
 from contract.generators import reference_divergence
 from contract.problems import DTYPE, grids, laws, problems, settings, stored_weights, tables
-from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP, Rates
+from contract.protocol import DIVERGENCES, FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st

@@ -25,22 +25,8 @@ from contract.adapters import (
     deep_replay,
     deep_update,
 )
-from contract.protocol import (
-    FAR_CAP,
-    FERMI_DIRAC_CAP,
-    POWER_EXPONENT,
-    RATIO_CAP,
-    STEEP_EXPONENT,
-    Batch,
-    Draw,
-    Implementation,
-    Layers,
-    LearningStep,
-    LearningStream,
-    Rates,
-    Settings,
-    Tables,
-)
+from contract.agents import Batch, Draw, Layers, LearningStep, LearningStream, Rates, Settings, Tables
+from contract.protocol import FAR_CAP, FERMI_DIRAC_CAP, POWER_EXPONENT, RATIO_CAP, STEEP_EXPONENT, Implementation
 
 from deep import (
     agent,

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 from contract.adapters import deep as adapter
 from contract.adapters.deep_dqn import settings_of
+from contract.agents import Batch, DeterministicLayers, DeterministicSettings
 from contract.networks import ACTION_SIZE, OBSERVATIONS, WIDTH
-from contract.protocol import Batch, DeterministicLayers, DeterministicSettings
 
 from deep import deterministic, losses, networks, types
 

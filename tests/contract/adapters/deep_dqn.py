@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from contract.adapters import deep as adapter
-from contract.protocol import ACTIONS, Batch
+from contract.agents import Batch
+from contract.protocol import ACTIONS
 
 from deep import dqn, losses, networks, types
 

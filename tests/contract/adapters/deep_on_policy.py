@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from contract.adapters import deep as adapter
-from contract.protocol import ACTIONS, Rollout
+from contract.agents import Rollout
+from contract.protocol import ACTIONS
 
 from deep import a2c, advantages, networks, ppo, reinforce, types
 from deep import on_policy as shared

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from contract.adapters import numbered
-from contract.protocol import Implementation, NotOffered
+from contract.agents import NotOffered
+from contract.protocol import Implementation
 
 
 def _one_item(capacity: int, count: int) -> dict[str, int]:

@@ -16,7 +16,8 @@ import gymnasium
 import numpy as np
 import torch
 from contract.adapters import numbered
-from contract.protocol import Batch, Implementation, Layers, NotOffered, Rates, Settings
+from contract.agents import Batch, Layers, NotOffered, Rates, Settings
+from contract.protocol import Implementation
 from stable_baselines3 import SAC
 from stable_baselines3.common import buffers, distributions, logger, utils
 

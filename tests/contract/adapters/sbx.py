@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from contract.adapters.sb3 import Nowhere
-from contract.protocol import Batch, Implementation, Layers, NotOffered, Rates, Settings
+from contract.agents import Batch, Layers, NotOffered, Rates, Settings
+from contract.protocol import Implementation
 from flax.training.train_state import TrainState
 from sbx import SAC
 from sbx.common.distributions import TanhTransformedDistribution, tfd

@@ -1,9 +1,9 @@
 """The probability that a prioritised buffer states for each index, from which its users form importance weights."""
 
 import numpy as np
+from contract.agents import NotOffered
 from contract.compare import agree, examples
 from contract.problems import DTYPE
-from contract.protocol import NotOffered
 from contract.shadow import exact
 from hypothesis import given
 from hypothesis import strategies as st
