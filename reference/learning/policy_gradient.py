@@ -26,7 +26,7 @@ from reference.learning.policy_certificate import OUTWARD, SMALLEST, assemble, c
 from reference.learning.softmax import Softmax
 from reference.learning.task import Task
 from reference.mdp import MDP
-from reference.occupancy import stationary_distribution
+from reference.occupancy import stationary_distribution, stationary_exponent
 from reference.rounding import UNIT_ROUNDOFF, gamma_n
 
 __all__ = [
@@ -131,11 +131,7 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
     lack = float(shortfall(found, advantages, radius).max())  # bounds the error of the average as well
     spread = 2.0 * lack * OUTWARD * steps / least  # of the differential values
     error = radius + lack + np.einsum("sat,st->sa", found.transitions, spread[None, :] + spread[:, None])
-    # Censoring one of m states rounds m + 3 times; a relative change of off-diagonal entries counts 2 m times at most.
-    relative = accuracy + gamma_n(n_actions + 2)
-    exponent = sum(2.0 * m * gamma_n(m + 3) for m in range(1, n_states + 1))
-    exponent += 2.0 * n_states * relative + gamma_n(2 * n_states + 4)
-    spare = float(np.expm1(2.0 * exponent)) * law
+    spare = float(np.expm1(2.0 * stationary_exponent(n_states, accuracy + gamma_n(n_actions + 2)))) * law
 
     def first(sizes: np.ndarray) -> np.ndarray:
         return spare @ sizes

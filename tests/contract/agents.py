@@ -1,4 +1,4 @@
-"""Batches, parameters, agents and buffers: what the functions of `contract.protocol` are handed, and what they return."""
+"""Batches, parameters, agents and buffers: what the functions of `contract.protocol` are handed and return."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from worst_rounding import U, Worst, least, worst
 from reference.learning.policy_certificate import Live, assemble, certify, shortfall
 from reference.lqr_evaluation import LQROccupancy
 from reference.mdp import MDP
+from reference.occupancy import stationary_exponent
 
 REASON = "the largest sum of roundings, u of each result, that the certificate must allow"
 MOVES = np.array([[[0.3, 0.6], [0.1, 0.7]], [[0.9, 0.05], [0.2, 0.3]]])  # what is left of one ends
@@ -105,3 +106,43 @@ def test_covariance_of_an_occupancy(row):
         factor, reason = tolerances.tightness()
         size = 2 * U * (Fraction(float(M[0, 0])) + Fraction(float(m[0])) ** 2)
         row("OCC-02", "charge for a covariance", found.covariance_error, factor * float(loss + size), reason)
+
+
+def chains(size: int) -> np.ndarray:
+    """Chains of so many states, with probabilities of several sizes."""
+    weights = np.random.default_rng(size).random((12, size, size)) ** np.array([1.0, 2.0, 4.0] * 4)[:, None, None]
+    return weights / weights.sum(axis=2, keepdims=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6])
+def test_law_of_states(row, size):
+    """Grassmann, Taksar and Heyman's elimination, entry by entry."""
+    for chain in chains(size):
+        loss = max(number.loss / number.value for number in eliminated(worst(chain)))
+        row("RL-23", "worst rounding of a law", least(loss), stationary_exponent(size, 0.0), REASON)
+
+
+@pytest.mark.parametrize("relative", ACCURACIES)
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_law_of_a_chain_that_is_not_quite_known(row, size, relative):
+    """Probabilities that leave a state, each off by all that it may be in either direction."""
+    exact = np.vectorize(Fraction)
+    signs = np.random.default_rng(size).choice([-1, 1], (12, size, size))
+    for chain, sign in zip(chains(size), signs, strict=True):
+        known, other = (eliminated(exact(chain) * factor) for factor in (1, 1 + Fraction(relative) * sign))
+        # 1 + x exceeds e^log(1 + x) by less than x^2.
+        far = max(abs(new / old - 1) * (1 - abs(new / old - 1)) for new, old in zip(other, known, strict=True))
+        bound = Fraction(stationary_exponent(size, relative)) - Fraction(stationary_exponent(size, 0.0))
+        row("RL-23", "law of a chain that is off", float(far), float(bound), "2 m times the relative change")
+
+
+def eliminated(chain: np.ndarray) -> np.ndarray:
+    """The stationary distribution by censoring the last state, and so on; only what leaves a state enters."""
+    chain, size = chain.copy(), len(chain)
+    for last in range(size - 1, 0, -1):
+        chain[:last, last] = chain[:last, last] / chain[last, :last].sum()
+        chain[:last, :last] = chain[:last, :last] + chain[:last, last, None] * chain[None, last, :last]
+    weights = np.full(size, type(chain[0, 0])(1))
+    for state in range(1, size):
+        weights[state] = (weights[:state] * chain[:state, state]).sum()
+    return weights / weights.sum()

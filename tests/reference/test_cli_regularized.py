@@ -102,7 +102,14 @@ def test_several_divergences_are_compared(capsys):
     for record, generator in zip(seen, (JensenShannon(), FermiDirac(2.0)), strict=True):
         expected = optimal_weights(behavior.advantage, behavior.law, 0.5, generator)
         assert record["divergence"] == repr(generator)
-        assert (record["multiplier"], record["value"]) == (expected.multiplier, expected.value)
+        assert (record["multiplier"], record["value"], record["gap"]) == (
+            expected.multiplier,
+            expected.value,
+            expected.gap,
+        )
+        assert record["effective_sample_fraction"] == expected.effective_sample_fraction
+        ends = np.nanmin(expected.weights), np.nanmax(expected.weights)
+        assert (record["smallest_weight"], record["largest_weight"]) == ends
         np.testing.assert_array_equal(numbers(record["weights"]), expected.weights)
     text = run(capsys, *arguments)
     assert "JensenShannon()" in text

@@ -1,5 +1,6 @@
 """`reference.entropy_target`: certified entropies and their temperatures, against 50 digits and a conic solver."""
 
+import dataclasses
 import itertools
 import math
 from decimal import Decimal
@@ -16,6 +17,7 @@ from strategies import Drawn, few, mdps
 
 from reference.bellman import boltzmann
 from reference.entropy_target import (
+    _OUTWARD,
     InfeasibleEntropy,
     certified_entropy,
     largest_entropy,
@@ -26,6 +28,7 @@ from reference.entropy_target import (
 from reference.library import chain, garnet
 from reference.mdp import MDP
 from reference.planning import solve
+from reference.rounding import UNIT_ROUNDOFF
 from reference.soft import solve_soft
 
 ALPHAS = (0.1, 1.0, 30.0)
@@ -126,6 +129,40 @@ def test_hard_values_bound_soft_ones(row, drawn: Drawn, alpha):
     soft = drawn.exact.soft_optimal_values(alpha)
     inside = all(Decimal(float(a)) <= v <= Decimal(float(b)) for a, v, b in zip(lower, soft, upper, strict=True))
     row.exact("SAC-06", "hard bounds on soft values", inside, f"{soft} outside [{lower}, {upper}]")
+    # No wider than alpha log A / (1 - gamma), what the hard values may be off on either side, and a dozen roundings.
+    bonus = alpha * math.log(drawn.mdp.available.sum(axis=1).max()) / (1.0 - drawn.mdp.discount)
+    size = float(np.abs(hard.values).max()) + bonus
+    slack = 2.0 * hard.error_bound + 12.0 * UNIT_ROUNDOFF * size + 2.0 * (_OUTWARD - 1.0) * bonus
+    slack += 4.0 * (drawn.mdp.largest_defect + UNIT_ROUNDOFF) / (1.0 - drawn.mdp.discount) * bonus
+    row("SAC-06", "width of the hard bounds", float((upper - lower).max()), bonus + slack, "as in the docstring")
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.9, 0.99])
+def test_what_entropy_is_still_to_come_counts(row, discount):
+    """A choice between a state where one chooses for ever and one where one never does, known to `blur` only."""
+    alpha, blur = 1.0, 2.0**-10
+    transitions = np.zeros((3, 2, 3))
+    transitions[0, 0, 1] = transitions[0, 1, 2] = 1.0
+    transitions[1:, :, :] = np.eye(3)[1:, None, :]
+    available = np.array([[True, True], [True, True], [True, False]])
+    free = alpha * math.log(2.0) / (1.0 - discount)  # worth of choosing for ever
+    rewards = np.array([[0.0, discount * free], [0.0, 0.0], [0.0, 0.0]])
+    mdp = MDP(transitions, rewards, discount, np.array([1.0, 0.0, 0.0]), available)
+    exact = solve_soft(mdp, alpha, 1e-12)
+    # Both actions of the first state are worth the same: half of the visits choose for ever, and the first does.
+    ahead = math.log(2.0) * (1.0 - discount + 0.5 * discount)
+    found = certified_entropy(mdp, exact, alpha)
+    row("SAC-16", "entropy of both", abs(found.value - ahead), found.error + tolerances.ELEMENTARY, "exact")
+    for sign in (-1.0, 1.0):
+        blurred = dataclasses.replace(
+            exact,
+            values=exact.values + sign * blur * np.array([0.0, 1.0, -1.0]),
+            error_bound=blur + exact.error_bound,
+            deviation=None,
+        )
+        found = certified_entropy(mdp, blurred, alpha)
+        row("SAC-16", "entropy from values with an error", abs(found.value - ahead), found.error, "certified")
+        assert found.error < 1.0
 
 
 Q = np.array([[0.0, 1.0, 2.0], [3.0, 3.0, -np.inf], [0.0, -4.0, 8.0]])

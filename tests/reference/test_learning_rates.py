@@ -13,7 +13,9 @@ from tolerances import FALSE_ALARM
 
 from reference import MDP
 from reference.learning import (
+    Step,
     StepSizes,
+    TargetNoise,
     Task,
     action_noise,
     constant,
@@ -321,3 +323,24 @@ def test_noise_weights(row):
     q = optimal_values(task).q
     with pytest.raises(ValueError, match="at most 1"):
         next(enveloped([], task, q, action_noise(task, q), task.table(1), StepSizes(2.0), 1, FALSE_ALARM))
+
+
+def test_windows_look_at_where_they_end():
+    """Without noise the envelope is (1 - a) e(s) + a gamma^n e(s'), e(s') the largest error where the window ends."""
+    task, sizes = Task(MDP(np.eye(3)[[[1], [2], [2]]], np.zeros((3, 1)), 0.5, [1.0, 0.0, 0.0])), constant(0.5)
+    silent = TargetNoise(np.zeros(()), np.zeros(()))
+    one = np.ones(1, dtype=np.int64)
+
+    def visit(number: int, state: int, following: int, ended: bool = False) -> Step:
+        entry, onward, over = state * one, following * one, np.full(1, ended)
+        return Step(number, np.zeros((1, 3)), entry, 0 * one, np.zeros(1), onward, over, one, np.full(1, 0.5))
+
+    def envelopes(n: int, start: list[float], *steps: Step) -> list[list[float]]:
+        known = (task, np.zeros(3), silent, np.array([start]), n, sizes, 8, FALSE_ALARM)
+        return [bound[0].tolist() for _, bound in enveloped_windows(steps, *known)]
+
+    # Of one step: the error of state 0, which is the largest, has nothing to do with a step from 1 to 2.
+    assert envelopes(1, [64.0, 8.0, 4.0], visit(1, 1, 2)) == [[64.0, 5.0, 4.0]]
+    # Of two steps: the first visit waits for the second; where an episode ends, all that wait bootstrap from nothing.
+    passed = envelopes(2, [64.0, 8.0, 4.0], visit(1, 0, 1), visit(2, 1, 2), visit(3, 2, 2, ended=True))
+    assert passed == [[64.0, 8.0, 4.0], [32.5, 8.0, 4.0], [32.5, 4.0, 2.0]]

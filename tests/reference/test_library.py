@@ -135,7 +135,12 @@ def test_gridworld_slips_to_both_sides():
     [
         (lambda: chain(1), "n_states is 1: expected at least 2"),
         (lambda: gridworld(2, 2, goal=(2, 0)), r"goal \(2, 0\) is not a cell of a 2 x 2 grid"),
+        (lambda: gridworld(2, 2, goal=(0, 2)), r"goal \(0, 2\) is not a cell of a 2 x 2 grid"),
+        (lambda: gridworld(2, 2, goal=(-1, 0)), r"goal \(-1, 0\) is not a cell"),
+        (lambda: gridworld(2, 2, goal=(0, -1)), r"goal \(0, -1\) is not a cell"),
+        (lambda: gridworld(0, 2, goal=(0, 0)), r"a 0 x 2 grid: expected 0 <= row < 0"),
         (lambda: gridworld(2, 2, slip=1.5), "slip is 1.5"),
+        (lambda: gridworld(2, 2, slip=-0.5), "slip is -0.5"),
         (lambda: cliff(1, 12), "1 x 12: expected at least 2 x 3"),
     ],
 )

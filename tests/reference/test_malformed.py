@@ -91,7 +91,9 @@ KINDS = {
     "folder": Kind(lambda path: path.mkdir(), "a.npz", ["is a folder: expected a file"]),
     "folder as UMB": Kind(lambda path: path.mkdir(), "a.umb", ["is a folder: expected a file"]),
     "UMB cut short": Kind(cut_umb, "a.umb", ["export the model again"]),
-    "UMB that is text": Kind(lambda path: path.write_text("hello"), "a.umb", ["cannot be read", "export the model"]),
+    "UMB that is text": Kind(
+        lambda path: path.write_text("hello"), "a.umb", ["a.umb: cannot be read: ReadError: ", "export the model"],
+    ),
     "UMB without discount": Kind(files(), "a.umb", ["has no discount, and none was given", "0.99"]),
     "UMB with offsets that do not fit": Kind(
         files(**{"choice-to-branches.bin": umb.words(0, 2, 4, 6, 7, 9)}), "a.umb", ["9 in choice-to-branches.bin"],
