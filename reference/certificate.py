@@ -16,12 +16,10 @@ from reference import certify as bounds
 from reference.exact import ExactSolution, solve_exactly
 from reference.mdp import MDP
 from reference.rational import RationalMDP
-from reference.rounding import UNIT_ROUNDOFF
+from reference.rounding import UNIT_ROUNDOFF, outward
 from reference.solution import Solution
 
 __all__ = ["Certificate", "CertificateKind", "candidate_actions", "certify"]
-
-_OUTWARD = 1.0 + 2.0**-40
 
 
 class CertificateKind(Enum):
@@ -94,7 +92,7 @@ def certify(
         offset, deviation, _ = bounds.split(solution.values)
     enclosed = bounds.optimality_bounds(process, deviation, offset)
     values, lost = bounds.join(offset, deviation, bounds.Bounds(0.0, 0.0))
-    away = lost + float(np.abs(values - solution.values).max()) * _OUTWARD
+    away = lost + outward(float(np.abs(values - solution.values).max()))
     spill = 4.0 * UNIT_ROUNDOFF * (np.abs(values) + abs(enclosed.lower) + abs(enclosed.upper)) + lost
     return Certificate(
         enclosed.widened(away).error,

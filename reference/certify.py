@@ -26,13 +26,12 @@ from jaxtyping import Float64
 
 from reference.kernels import kernels, row_maxima, row_sums
 from reference.mdp import MDP, RowSums
-from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
+from reference.rounding import SLACK, UNIT_ROUNDOFF, gamma_n, outward, sum_minus_one
 
 # NumPy's own test suite holds float64 exp and log to 1 ulp; 4 are charged, for other builds and C libraries. One ulp is
 # at most two unit roundoffs, relative.
 ELEMENTARY = 8.0 * UNIT_ROUNDOFF
 _SMALLEST = 2.0**-1074  # what one underflowing product can lose
-_OUTWARD = 1.0 + 2.0**-40  # evaluating a bound takes far fewer than 2**12 roundings
 
 
 class Bounds(NamedTuple):
@@ -55,7 +54,7 @@ class Bounds(NamedTuple):
         """The bounds for values that differ from the given ones by at most `by`, rounded outward."""
         if not np.isfinite(self.error + by):
             return Bounds(-np.inf, np.inf)
-        spill = (_OUTWARD - 1.0) * (abs(self.lower) + abs(self.upper) + by)
+        spill = SLACK * (abs(self.lower) + abs(self.upper) + by)
         return Bounds((self.lower - by) - spill, (self.upper + by) + spill)
 
 
@@ -109,7 +108,7 @@ def lookahead_radius(
     radius = gamma_n(n) * product
     radius += UNIT_ROUNDOFF * (2.0 * reward + 5.0 * constant + 5.0 * shift + 3.0 * product)
     radius += discount * abs(offset) * sums.blur
-    return _OUTWARD * radius + (n + 8) * _SMALLEST
+    return outward(radius) + (n + 8) * _SMALLEST
 
 
 def optimality_bounds(mdp: MDP, deviation: Float64[np.ndarray, " S"], offset: float = 0.0) -> Bounds:
@@ -160,7 +159,7 @@ def _sharpen(
     blur += 8.0 * UNIT_ROUNDOFF * sums.blur
     now = sums._replace(least=sums.least - sums.blur, most=sums.most + sums.blur, blur=blur)
     rounding = UNIT_ROUNDOFF * float(np.abs(local.ravel()[pairs]).max(initial=0.0))
-    return lookahead_radius(mdp, deviation, offset, now) + _OUTWARD * rounding
+    return lookahead_radius(mdp, deviation, offset, now) + outward(rounding)
 
 
 def policy_bounds(
@@ -222,7 +221,7 @@ def soft_radius(mdp: MDP, deviation: Float64[np.ndarray, " S"], alpha: float, of
     radius += alpha * (relative + (ELEMENTARY + 2.0 * UNIT_ROUNDOFF) * logarithm)
     size = mdp.largest_reward + abs(offset) * ((1.0 - mdp.discount) + mdp.discount * mdp.largest_defect)
     size += mdp.discount * (1.0 + mdp.largest_defect) * float(np.abs(deviation).max()) + alpha * logarithm
-    return _OUTWARD * (radius + UNIT_ROUNDOFF * size) + n * _SMALLEST * (1.0 + alpha)
+    return outward(radius + UNIT_ROUNDOFF * size) + n * _SMALLEST * (1.0 + alpha)
 
 
 def occupancy_bound(mdp: MDP, policy: Float64[np.ndarray, "S A"], occupancy: Float64[np.ndarray, "S A"]) -> float:
@@ -247,7 +246,7 @@ def occupancy_bound(mdp: MDP, policy: Float64[np.ndarray, "S A"], occupancy: Flo
     total += rounding + (terms + 4) * mdp.rewards.size * _SMALLEST
     kappa = surplus + defect + surplus * defect
     margin = _margin(discount, kappa, gamma_n(8) * kappa + ((mdp.row_entries + mdp.n_actions) * UNIT_ROUNDOFF) ** 2)[0]
-    return _OUTWARD * total / margin if margin > 0.0 and np.isfinite(total) else np.inf
+    return outward(total / margin) if margin > 0.0 and np.isfinite(total) else np.inf
 
 
 def enclosure(
@@ -264,7 +263,7 @@ def enclosure(
     sums = mdp.row_sums if sums is None else sums
     residual = target - deviation
     low, high = float(residual.min()), float(residual.max())
-    radius = _OUTWARD * (radius + UNIT_ROUNDOFF * max(abs(low), abs(high)))
+    radius = outward(radius + UNIT_ROUNDOFF * max(abs(low), abs(high)))
     low, high = Bounds(low, high).widened(radius)
     narrow = _margin(mdp.discount, sums.most, sums.blur)
     wide = _margin(mdp.discount, sums.least, sums.blur)

@@ -13,12 +13,11 @@ from typing import ClassVar
 import numpy as np
 
 from reference.generator import Divergence, Mean
-from reference.rounding import UNIT_ROUNDOFF
+from reference.rounding import SLACK, UNIT_ROUNDOFF
 
 __all__ = ["Capped", "Mixture"]
 
 _MAX_STEPS = 3000  # bisection from the widest bracket of floats takes 64 steps, each forced after at most three others
-_OUTWARD = 2.0**-40  # more than what rounding can do to a bracket
 _CLOSE = 4.0 * UNIT_ROUNDOFF
 
 
@@ -232,7 +231,7 @@ class Mixture(Divergence):
         floor, cap, count = self.smallest_ratio, self.largest_ratio, len(self.terms)
         inside = (y > self.infimum) & (y < min(self.saturation, math.inf)) & (y != 0.0)
         target = np.where(inside, y, 1e-3)
-        toward, away = target * (1.0 - _OUTWARD), target * (1.0 + _OUTWARD)
+        toward, away = target * (1.0 - SLACK), target * (1.0 + SLACK)
         shares = [_unbounded_ratio(divergence, toward / (count * c)) for c, divergence in self.terms]
         whole = [_unbounded_ratio(divergence, away / c) for c, divergence in self.terms]
         up = target > 0.0
@@ -241,7 +240,7 @@ class Mixture(Divergence):
         if self.supremum < math.inf:
             high = np.minimum(high, self._bracket_at_slack(0.5 * self.supremum)[1])
         least, most = max(floor, math.ulp(0.0)), min(cap, np.finfo(np.float64).max)
-        low, high = np.clip(low * (1.0 - _OUTWARD), least, most), np.clip(high * (1.0 + _OUTWARD), least, most)
+        low, high = np.clip(low * (1.0 - SLACK), least, most), np.clip(high * (1.0 + SLACK), least, most)
         root = _root(self._f_prime, self._curvature, target, low, high)
         # beyond the last slope that a float ratio has, the ratio overflows or underflows
         root = np.where(target > self._slope_at(most), cap, np.where(target < self._slope_at(least), floor, root))
@@ -259,11 +258,11 @@ class Mixture(Divergence):
     def _bracket_at_slack(self, s):
         """All distances to the poles are positive: none is above s, and one is at least s/K. Each falls in w."""
         count = len(self.terms)
-        whole = [divergence._ratio_at_slack(s / c * (1.0 + _OUTWARD)) for c, divergence in self.terms]
-        shares = [divergence._ratio_at_slack(s / (count * c) * (1.0 - _OUTWARD)) for c, divergence in self.terms]
+        whole = [divergence._ratio_at_slack(s / c * (1.0 + SLACK)) for c, divergence in self.terms]
+        shares = [divergence._ratio_at_slack(s / (count * c) * (1.0 - SLACK)) for c, divergence in self.terms]
         least, most = np.finfo(np.float64).smallest_subnormal, np.finfo(np.float64).max
-        low = np.clip(np.maximum.reduce(whole) * (1.0 - _OUTWARD), least, most)
-        return low, np.clip(np.maximum.reduce(shares) * (1.0 + _OUTWARD), least, most)
+        low = np.clip(np.maximum.reduce(whole) * (1.0 - SLACK), least, most)
+        return low, np.clip(np.maximum.reduce(shares) * (1.0 + SLACK), least, most)
 
 
 def _unbounded_ratio(divergence: Divergence, y: np.ndarray | np.float64) -> np.ndarray:

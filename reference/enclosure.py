@@ -14,9 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import linalg
 
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward
 
-OUTWARD = 1.0 + 2.0**-40  # evaluating a bound takes far fewer than 2**12 roundings
 _SMALLEST = 2.0**-1074
 
 
@@ -48,11 +47,11 @@ class Ball:
     @property
     def size(self) -> Float64[np.ndarray, "N M"]:
         """The largest absolute value of each entry."""
-        return (np.abs(self.middle) + self.radius) * OUTWARD
+        return outward(np.abs(self.middle) + self.radius)
 
     def __add__(self, other: "Ball") -> "Ball":
         middle = self.middle + other.middle
-        return Ball(middle, (self.radius + other.radius + UNIT_ROUNDOFF * np.abs(middle)) * OUTWARD)
+        return Ball(middle, outward(self.radius + other.radius + UNIT_ROUNDOFF * np.abs(middle)))
 
     def __sub__(self, other: "Ball") -> "Ball":
         return self + Ball(-other.middle, other.radius)
@@ -61,18 +60,18 @@ class Ball:
         terms = self.middle.shape[1]
         radius = self.radius @ other.size + np.abs(self.middle) @ other.radius
         radius = radius + gamma_n(terms) * (np.abs(self.middle) @ np.abs(other.middle))
-        return Ball(self.middle @ other.middle, (radius * OUTWARD + terms * _SMALLEST) * (1.0 + gamma_n(4 * terms + 8)))
+        return Ball(self.middle @ other.middle, (outward(radius) + terms * _SMALLEST) * (1.0 + gamma_n(4 * terms + 8)))
 
     def times(self, number: float) -> "Ball":
         """The product with an exact float."""
         middle = number * self.middle
-        return Ball(middle, (abs(number) * self.radius + UNIT_ROUNDOFF * np.abs(middle) + _SMALLEST) * OUTWARD)
+        return Ball(middle, outward(abs(number) * self.radius + UNIT_ROUNDOFF * np.abs(middle) + _SMALLEST))
 
     def symmetric(self) -> "Ball":
         """For a ball around a symmetric matrix: the same, with a middle that is symmetric to the bit."""
         middle = 0.5 * (self.middle + self.middle.T)
         radius = 0.5 * (self.radius + self.radius.T) + UNIT_ROUNDOFF * np.abs(middle) + _SMALLEST
-        return Ball(middle, radius * OUTWARD)
+        return Ball(middle, outward(radius))
 
     def norm(self) -> float:
         """Bound on the spectral norm of every member: the smaller of the Frobenius norm and sqrt(|.|_1 |.|_inf)."""
@@ -87,7 +86,7 @@ class Ball:
         """Lower and upper bound on the trace."""
         diagonal, radius = np.diag(self.middle), np.diag(self.radius)
         middle = float(diagonal.sum())
-        error = (float(radius.sum()) + gamma_n(len(diagonal)) * float(np.abs(diagonal).sum())) * OUTWARD
+        error = outward(float(radius.sum()) + gamma_n(len(diagonal)) * float(np.abs(diagonal).sum()))
         return middle - error, middle + error
 
 
@@ -114,7 +113,7 @@ def smallest_eigenvalue(ball: Ball) -> float:
         except linalg.LinAlgError:
             continue
         lost = rounding * float(np.abs(np.diag(moved)).sum()) + UNIT_ROUNDOFF * float(np.abs(np.diag(moved)).max())
-        bound = (shift - lost * OUTWARD) - spread
+        bound = (shift - outward(lost)) - spread
         if bound > 0.0:
             return bound * (1.0 - 2.0**-40)
     return -np.inf
@@ -133,7 +132,7 @@ def inverse(ball: Ball) -> Ball:
         return Ball(np.zeros((n, n)), np.full((n, n), np.inf))
     around = Ball.exact(middle)
     left = (Ball.exact(np.eye(n)) - ball @ around).norm()
-    error = around.norm() * left / (1.0 - left) * OUTWARD if left < 1.0 else np.inf
+    error = outward(around.norm() * left / (1.0 - left)) if left < 1.0 else np.inf
     return Ball(middle, np.full((n, n), error))
 
 
@@ -148,12 +147,12 @@ def log_determinant(ball: Ball) -> tuple[float, float]:
     if least <= 0.0:
         return 0.0, np.inf
     logs = 2.0 * np.log(np.diag(linalg.cholesky(ball.middle)))
-    backward = gamma_n(n + 1) / (1.0 - gamma_n(n + 1)) * float(np.trace(ball.middle)) * OUTWARD
+    backward = outward(gamma_n(n + 1) / (1.0 - gamma_n(n + 1)) * float(np.trace(ball.middle)))
     moved = Ball(np.zeros_like(ball.radius), ball.radius).norm() + backward
     if backward >= least:
         return 0.0, np.inf
     rounding = (8.0 * UNIT_ROUNDOFF + gamma_n(n + 2)) * float(np.abs(logs).sum())
-    return float(logs.sum()), (n * moved / (least - backward) + rounding) * OUTWARD
+    return float(logs.sum()), outward(n * moved / (least - backward) + rounding)
 
 
 def lyapunov_weight(closed_loop: Ball, discount: float) -> tuple[Float64[np.ndarray, "N N"], float]:
@@ -174,5 +173,5 @@ def lyapunov_weight(closed_loop: Ball, discount: float) -> tuple[Float64[np.ndar
         return np.eye(n), 0.0
     around = Ball.exact(weight)
     left = around - (closed_loop.T @ around @ closed_loop).times(discount)
-    theta = 1.0 - (left - Ball.exact(np.eye(n))).norm() * OUTWARD
+    theta = 1.0 - outward((left - Ball.exact(np.eye(n))).norm())
     return weight, theta if theta > 0.0 and smallest_eigenvalue(around) > 0.0 else 0.0

@@ -36,14 +36,13 @@ from reference.certify import ELEMENTARY, lookahead, lookahead_radius, split
 from reference.checks import check_initial, check_temperature
 from reference.evaluation import evaluate_policy
 from reference.mdp import MDP
-from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward, sum_minus_one
 from reference.soft import solve_soft
 from reference.solution import Solution
 
 __all__ = ["EntropyTemperature", "InfeasibleEntropy", "certified_entropy", "largest_entropy", "soft_value_bounds",
            "temperature_for_entropy", "temperature_for_entropy_at"]  # fmt: skip
 
-_OUTWARD = 1.0 + 2.0**-40  # evaluating a bound takes far fewer than 2**12 roundings
 _RARE = -700.0  # exponents below this give probabilities that no sum notices
 _COLDEST, _WARMEST = 1e-290, 1e290
 
@@ -137,7 +136,7 @@ def temperature_for_entropy_at(
         policy = boltzmann(q, alpha)
         entropy, error = _state_entropy(q, policy, alpha, 0.0, np.zeros_like(q))
         rounding = gamma_n(4) * math.fsum(states * np.abs(entropy))
-        return Entropy(math.fsum(states * entropy), _OUTWARD * (math.fsum(states * error) + rounding))
+        return Entropy(math.fsum(states * entropy), outward(math.fsum(states * error) + rounding))
 
     span = float(np.max(q.max(axis=1) - np.where(usable, q, np.inf).min(axis=1)))
     root = _solve(measure, target, span, "Boltzmann policy of q")
@@ -165,13 +164,13 @@ def certified_entropy(mdp: MDP, solution: Solution, alpha: float) -> Entropy:
     offset, deviation, lost = split(solution.values)
     local = lookahead(mdp, deviation, offset)
     spread = mdp.discount * (1.0 + mdp.largest_defect)
-    q_error = _OUTWARD * (spread * (solution.error_bound + lost) + lookahead_radius(mdp, deviation, offset))
+    q_error = outward(spread * (solution.error_bound + lost) + lookahead_radius(mdp, deviation, offset))
     policy = boltzmann(local, alpha)
     entropy = evaluate_policy(_without_rewards(mdp), policy, 1.0)
     ahead = np.where(mdp.available, entropy.q, 0.0)
     step = float(np.max(_state_entropy(local, policy, alpha, q_error, ahead)[1]))
     margin = 1.0 - spread * (1.0 + gamma_n(4))
-    return _discounted_mean(mdp, entropy.values, entropy.error_bound + _OUTWARD * step / margin)
+    return _discounted_mean(mdp, entropy.values, entropy.error_bound + outward(step / margin))
 
 
 def soft_value_bounds(
@@ -185,7 +184,7 @@ def soft_value_bounds(
     """
     check_temperature(alpha)
     margin = 1.0 - mdp.discount * (1.0 + mdp.largest_defect) - 4.0 * UNIT_ROUNDOFF
-    bonus = alpha * math.log(int(mdp.available.sum(axis=1).max())) / margin * _OUTWARD
+    bonus = outward(alpha * math.log(int(mdp.available.sum(axis=1).max())) / margin)
     error = hard.error_bound + 4.0 * UNIT_ROUNDOFF * (float(np.abs(hard.values).max()) + bonus)
     return hard.values - error, hard.values + (bonus + error)
 
@@ -203,7 +202,7 @@ def _state_entropy(
     gaps = np.where(common, -exponent, 0.0)
     log_policy = np.log(np.where(common, policy, 1.0))
     n = q.shape[1]
-    eta = _OUTWARD * (2.0 * q_error / alpha + 2.0 * UNIT_ROUNDOFF * gaps + 2.0 * ELEMENTARY + 2.0 * gamma_n(2 * n + 6))
+    eta = outward(2.0 * q_error / alpha + 2.0 * UNIT_ROUNDOFF * gaps + 2.0 * ELEMENTARY + 2.0 * gamma_n(2 * n + 6))
     with np.errstate(over="ignore"):
         factor = np.where(common, policy * np.expm1(eta), 0.0)
     x = np.where(common, ahead - log_policy, 0.0)
@@ -213,7 +212,7 @@ def _state_entropy(
     terms = np.where(common, -policy * log_policy, 0.0)
     error += (ELEMENTARY + gamma_n(n + 3)) * np.abs(terms).sum(axis=1) + 2.0 * ELEMENTARY
     error += n * 2.0**-900 * (1000.0 + np.abs(ahead).max(axis=1))  # the rare actions, in either policy
-    return terms.sum(axis=1), _OUTWARD * error
+    return terms.sum(axis=1), outward(error)
 
 
 def _discounted_mean(mdp: MDP, values: np.ndarray, error: float) -> Entropy:
@@ -221,7 +220,7 @@ def _discounted_mean(mdp: MDP, values: np.ndarray, error: float) -> Entropy:
     value = (1.0 - mdp.discount) * math.fsum(mdp.initial * values)
     mass = (1.0 - mdp.discount) * math.fsum(mdp.initial)
     size = (1.0 - mdp.discount) * math.fsum(mdp.initial * np.abs(values))
-    return Entropy(value, _OUTWARD * (mass * error + gamma_n(4) * size))
+    return Entropy(value, outward(mass * error + gamma_n(4) * size))
 
 
 class _Root(NamedTuple):

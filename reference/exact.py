@@ -20,7 +20,7 @@ from reference import certify as bounds
 from reference.checks import check_policy
 from reference.mdp import MDP
 from reference.rational import RationalMDP, Row, float_integers, nearest_floats, pair_row, pair_rows, solve_integers
-from reference.rounding import UNIT_ROUNDOFF
+from reference.rounding import UNIT_ROUNDOFF, outward
 
 __all__ = ["ExactSolution", "ExactValues", "evaluate_policy_exactly", "occupancy_measure_exactly", "solve_exactly"]
 
@@ -28,8 +28,6 @@ RATIONAL_STATES = 1000
 """States up to which processes of small rationals are solved without being asked twice: seconds."""
 FLOAT_STATES = 400
 """The same for float64 data, whose 53 bits per number make the integers of a solution about six times as long."""
-
-_OUTWARD = 1.0 + 2.0**-40
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -288,4 +286,4 @@ def _undecided(process: MDP | RationalMDP, found: ExactValues) -> Bool[np.ndarra
     if isinstance(process, RationalMDP):
         slack += UNIT_ROUNDOFF * (floats.largest_reward + 4.0 * (abs(offset) + size))
     local = bounds.lookahead(floats, deviation, offset)
-    return process.available & ~(local + slack * _OUTWARD < deviation[:, None])
+    return process.available & ~(local + outward(slack) < deviation[:, None])

@@ -28,11 +28,10 @@ from jaxtyping import Float64
 from reference.certify import lookahead, lookahead_radius
 from reference.flow import Flow
 from reference.mdp import MDP
-from reference.rounding import UNIT_ROUNDOFF, gamma_n, sum_minus_one
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward, sum_minus_one
 
 __all__ = ["FlowBounds", "certify_flow", "state_error"]
 
-_OUTWARD = 1.0 + 2.0**-40
 _SMALLEST = 2.0**-1074
 
 
@@ -65,8 +64,8 @@ def certify_flow(
     """
     with np.errstate(all="ignore"):
         local, blur = _td_error(mdp, flow, offset, deviation)
-        y, radius = local / flow.beta, (blur / flow.beta + UNIT_ROUNDOFF * np.abs(local / flow.beta)) * _OUTWARD
-        above = y + radius * _OUTWARD + (flow.divergence.argument_accuracy + UNIT_ROUNDOFF) * np.abs(y)
+        y, radius = local / flow.beta, outward(blur / flow.beta + UNIT_ROUNDOFF * np.abs(local / flow.beta))
+        above = y + outward(radius) + (flow.divergence.argument_accuracy + UNIT_ROUNDOFF) * np.abs(y)
         if not np.all(above < flow.divergence.supremum):
             return FlowBounds(-math.inf, math.inf, math.inf, _flow_residual(flow, occupancy))
         conjugate = np.asarray(flow.divergence.conjugate(above))
@@ -81,7 +80,7 @@ def certify_flow(
             + 4.0 * UNIT_ROUNDOFF * (abs(start) + flow.beta * abs(mean) + abs(flow.constant))
         )
         error += flow.divergence.accuracy * abs(flow.constant)
-        dual = value + error * _OUTWARD
+        dual = value + outward(error)
         # The gaps are taken from the same upper value of f*, so only its rounding counts a second time.
         lost = math.inf
         for relative in (False, True):
@@ -92,7 +91,7 @@ def certify_flow(
             if lost + 2.0 * error <= target:
                 break
         plain = math.fsum(flow.law * np.asarray(flow.divergence.conjugate(y)))
-    primal = value - (2.0 * error + lost) * _OUTWARD
+    primal = value - outward(2.0 * error + lost)
     primal = primal if math.isfinite(primal) else -math.inf
     guess = min(max(math.fsum([start, flow.beta * plain, flow.constant]), primal), dual)
     return FlowBounds(primal, dual, guess, residual)
@@ -116,7 +115,7 @@ def _start(mdp: MDP, flow: Flow, offset: float, deviation: np.ndarray) -> tuple[
     value = (1.0 - mdp.discount) * (offset + inner)
     size = abs(offset) * (1.0 + abs(excess)) + math.fsum(np.abs(products))
     error = (1.0 - mdp.discount) * (6.0 * UNIT_ROUNDOFF * size + abs(offset) * (mdp.n_states * UNIT_ROUNDOFF) ** 2)
-    return value, error * _OUTWARD + (mdp.n_states + 4) * _SMALLEST
+    return value, outward(error) + (mdp.n_states + 4) * _SMALLEST
 
 
 def _flow_residual(flow: Flow, occupancy: np.ndarray) -> float:
@@ -129,7 +128,7 @@ def _residual_bounds(flow: Flow, occupancy: Float64[np.ndarray, " M"]) -> Float6
     size = flow.initial + inflow + outflow
     longest = max(_longest_column(flow), int(np.bincount(flow.owner).max()))
     missing = np.abs((flow.initial - outflow) + inflow)
-    return (missing + gamma_n(longest + 8) * size) * _OUTWARD + (longest + 8) * _SMALLEST
+    return outward(missing + gamma_n(longest + 8) * size) + (longest + 8) * _SMALLEST
 
 
 def _longest_column(flow: Flow) -> int:
@@ -149,7 +148,7 @@ def state_error(
     total = float(missing.sum()) * (1.0 + gamma_n(missing.size))
     if not relative:
         margin = 1.0 - flow.discount * (1.0 + float(np.abs(flow.defects).max()) + UNIT_ROUNDOFF) - 4.0 * UNIT_ROUNDOFF
-        return np.full_like(missing, total / margin * _OUTWARD if margin > 0.0 else math.inf), total
+        return np.full_like(missing, outward(total / margin) if margin > 0.0 else math.inf), total
     visits, policy = flow.outflow(occupancy), flow.conditional(occupancy)
     if not np.all(visits >= np.finfo(np.float64).tiny):
         visits = np.maximum(visits, np.finfo(np.float64).tiny)
@@ -181,7 +180,7 @@ def _direct_error(
         return None
     inflow = flow.inflow(policy * found[flow.owner])
     terms = max(_longest_column(flow), int(np.bincount(flow.owner).max())) + 32  # the policy is rounded as well
-    kept = (found - inflow) - gamma_n(terms) * (found + inflow) * _OUTWARD - terms * _SMALLEST
+    kept = (found - inflow) - outward(gamma_n(terms) * (found + inflow)) - terms * _SMALLEST
     return found if np.all(kept >= missing) else None
 
 
@@ -213,7 +212,7 @@ def _fenchel_young(
     if spread_one:
         worst = flow.outflow(gaps(blur + reach)) - flow.outflow(plain) * (1.0 - gamma_n(plain.size))
         total += max(float(worst.max()), 0.0) * (1.0 + gamma_n(plain.size))
-    return flow.beta * total * _OUTWARD if math.isfinite(total) else math.inf
+    return outward(flow.beta * total) if math.isfinite(total) else math.inf
 
 
 def _gap(flow: Flow, ratio: np.ndarray, below: np.ndarray, conjugate: np.ndarray) -> Float64[np.ndarray, " M"]:

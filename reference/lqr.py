@@ -39,7 +39,6 @@ from scipy import linalg
 from reference.certify import ELEMENTARY
 from reference.checks import check_temperature
 from reference.enclosure import (
-    OUTWARD,
     Ball,
     inverse,
     judged_later,
@@ -48,7 +47,7 @@ from reference.enclosure import (
     smallest_eigenvalue,
 )
 from reference.lqr_problem import LQR, InvalidLQR, LinearGaussian, check_policy_shape
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward
 from reference.solution import Status
 
 __all__ = ["LQRSolution", "solve_kl_lqr", "solve_lqr", "solve_soft_lqr"]
@@ -149,7 +148,7 @@ def _solve(problem: LQR, costs: _Costs, alpha: float, prior: tuple[float, float]
     Huu = (costs.R + (B.T @ values @ B).times(gamma)).symmetric()
     least = smallest_eigenvalue(Huu)
     gradient = costs.N.T - costs.R @ Ball.exact(K) + (B.T @ values @ (A - B @ Ball.exact(K))).times(gamma)
-    gain_error = gradient.norm() / least * OUTWARD if least > 0.0 else math.inf
+    gain_error = outward(gradient.norm() / least) if least > 0.0 else math.inf
 
     m = len(K)
     covariance = inverse(Huu).symmetric().times(0.5 * alpha)
@@ -218,9 +217,9 @@ def _riccati_error(problem: LQR, costs: _Costs, P: np.ndarray, K: np.ndarray) ->
         gradient = (costs.N.T - costs.R @ gain + (B.T @ below @ F).times(gamma)).norm()
         if least <= 0.0:
             return math.inf
-        needed = (residual + gradient * gradient / least) * OUTWARD
+        needed = outward(residual + gradient * gradient / least)
         if needed < c * theta:
-            return c * around.norm() * OUTWARD
+            return outward(c * around.norm())
         c = (1.0 + 2.0**-10) * needed / theta
     return math.inf
 
@@ -236,7 +235,7 @@ def discounted_constant(problem: LQR, values: Ball, bonus: float, bonus_error: f
     constant = (bonus - loss) / (1.0 - gamma)
     error = (bonus_error + 0.5 * gamma * (high - low)) / (1.0 - gamma)
     error += 8.0 * UNIT_ROUNDOFF * ((abs(bonus) + abs(low) + abs(high)) / (1.0 - gamma) + abs(constant))
-    return constant, error * OUTWARD if np.isfinite(error) else math.inf
+    return constant, outward(error) if np.isfinite(error) else math.inf
 
 
 def q_function(problem: LQR, P: np.ndarray, constant: float) -> dict:

@@ -22,10 +22,10 @@ from jaxtyping import Float64
 from scipy import linalg
 
 from reference.certify import ELEMENTARY
-from reference.enclosure import OUTWARD, Ball, inverse, judged_later, log_determinant, lyapunov_weight
+from reference.enclosure import Ball, inverse, judged_later, log_determinant, lyapunov_weight
 from reference.lqr import LQRSolution, discounted_constant, q_function
 from reference.lqr_problem import LQR, InvalidLQR, LinearGaussian, check_policy_shape
-from reference.rounding import UNIT_ROUNDOFF
+from reference.rounding import UNIT_ROUNDOFF, outward
 from reference.solution import Status
 
 __all__ = ["LQROccupancy", "evaluate_lqr", "lqr_occupancy"]
@@ -57,7 +57,7 @@ class LQROccupancy:
         """Bound on the error of `covariance` in the spectral norm."""
         size = float(np.linalg.norm(self.mean))
         lost = 2.0 * UNIT_ROUNDOFF * (float(np.linalg.norm(self.second_moment)) + 2.0 * size * size)
-        return (self.second_moment_error + self.mean_error * (2.0 * size + self.mean_error) + lost) * OUTWARD
+        return outward(self.second_moment_error + self.mean_error * (2.0 * size + self.mean_error) + lost)
 
 
 def evaluate_lqr(problem: LQR, policy: LinearGaussian, alpha: float = 0.0) -> LQRSolution:
@@ -86,7 +86,7 @@ def evaluate_lqr(problem: LQR, policy: LinearGaussian, alpha: float = 0.0) -> LQ
         bonus += alpha * entropy
         bonus_error += alpha * (0.5 * log_det_error + 2.0 * ELEMENTARY * (4.0 * m + abs(log_det)))
         bonus_error += 2.0 * UNIT_ROUNDOFF * (abs(bonus) + alpha * abs(entropy))
-    constant, constant_error = discounted_constant(problem, values, bonus, bonus_error * OUTWARD)
+    constant, constant_error = discounted_constant(problem, values, bonus, outward(bonus_error))
     certain = math.isfinite(value_error) and math.isfinite(constant_error)
     return LQRSolution(
         P=P, constant=constant, **q_function(problem, P, constant), policy=policy, alpha=alpha,
@@ -103,7 +103,7 @@ def lqr_occupancy(problem: LQR, policy: LinearGaussian) -> LQROccupancy:
     start = Ball.exact(problem.initial_mean[:, None])
     complement = 1.0 - gamma  # within half an ulp of exact; charged as a rounding of what it multiplies
     first = (Ball.exact(problem.initial_covariance) + start @ start.T).times(complement)
-    first = Ball(first.middle, (first.radius + 2.0 * UNIT_ROUNDOFF * np.abs(first.middle)) * OUTWARD)
+    first = Ball(first.middle, outward(first.radius + 2.0 * UNIT_ROUNDOFF * np.abs(first.middle)))
     source = first + (Ball.exact(problem.noise) + B @ S @ B.T).times(gamma)
     M, second_moment_error = _solve_lyapunov(F.T, source, gamma)
 
@@ -111,10 +111,10 @@ def lqr_occupancy(problem: LQR, policy: LinearGaussian) -> LQROccupancy:
     system = Ball.exact(np.eye(n)) - F.times(gamma)
     resolvent = inverse(system)
     shifted = start.times(complement)
-    shifted = Ball(shifted.middle, (shifted.radius + 2.0 * UNIT_ROUNDOFF * np.abs(shifted.middle)) * OUTWARD)
+    shifted = Ball(shifted.middle, outward(shifted.radius + 2.0 * UNIT_ROUNDOFF * np.abs(shifted.middle)))
     mean = linalg.solve(system.middle, shifted.middle)
     mean = mean + linalg.solve(system.middle, shifted.middle - system.middle @ mean)
-    mean_error = resolvent.norm() * (shifted - system @ Ball.exact(mean)).norm() * OUTWARD
+    mean_error = outward(resolvent.norm() * (shifted - system @ Ball.exact(mean)).norm())
 
     cross = -M @ policy.gain.T
     actions = policy.gain @ M @ policy.gain.T + policy.covariance
@@ -147,4 +147,4 @@ def _solve_lyapunov(F: Ball, source: Ball, discount: float) -> tuple[np.ndarray,
     around = Ball.exact(P)
     residual = (source + (F.T @ around @ F).times(discount) - around).norm()
     weight, theta = lyapunov_weight(F, discount)
-    return P, residual / theta * Ball.exact(weight).norm() * OUTWARD if theta > 0.0 else math.inf
+    return P, outward(residual / theta * Ball.exact(weight).norm()) if theta > 0.0 else math.inf

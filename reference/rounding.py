@@ -4,11 +4,20 @@ Sources: N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edi
 T. Ogita and S. Oishi, *Accurate floating-point summation I*, SIAM J. Sci. Comput. 31 (2008).
 """
 
+from typing import TypeVar
+
 import numpy as np
 from jaxtyping import Float64, Int
 from scipy import sparse
 
 UNIT_ROUNDOFF = 2.0**-53
+SLACK = 2.0**-40  # of a bound: evaluating it takes far fewer than 2**12 roundings
+Bound = TypeVar("Bound", float, np.ndarray)
+
+
+def outward(bound: Bound) -> Bound:
+    """A bound on errors, and `SLACK` of it for the roundings of its own evaluation."""
+    return bound * (1.0 + SLACK)
 
 
 def gamma_n(n: int) -> float:

@@ -132,17 +132,16 @@ def load_policy(source: str, mdp: MDP) -> Float64[np.ndarray, "S A"]:
         )
     try:
         if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
+            content = np.load(path, allow_pickle=False)
         else:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            array = np.array(content["policy"] if isinstance(content, dict) else content, dtype=np.float64)
+            content = json.loads(path.read_bytes())
+        array = np.array(content["policy"] if isinstance(content, dict) else content, dtype=np.float64)
     except FileNotFoundError:
         raise
     except (ValueError, TypeError, KeyError, EOFError, OSError) as error:
         raise ValueError(
             f"{source} holds no policy: {type(error).__name__}: {error}. Expected (S, A) numbers"
         ) from error
-    array = np.asarray(array, dtype=np.float64)
     if array.shape != mdp.rewards.shape:
         raise ValueError(f"the policy in {source} has shape {array.shape}: expected (S, A) = {mdp.rewards.shape}")
     return array

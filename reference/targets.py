@@ -15,10 +15,8 @@ from jaxtyping import Float64
 
 from reference.certify import ELEMENTARY
 from reference.divergence import KL, Divergence, Reals
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import SLACK, UNIT_ROUNDOFF, gamma_n
 from reference.weights import optimal_weights
-
-_OUTWARD = 2.0**-40  # relative slack of closed forms, which take far fewer than 2**12 roundings
 
 
 class InfeasibleTarget(ValueError):
@@ -131,8 +129,8 @@ def bracket_kl(signal: Signal, data: Data, target: float) -> tuple[float, float]
     if excess > 0.0:
         share = math.sqrt(best) * excess / (math.sqrt(fraction) + math.sqrt(best))
         gap = float(data.advantage.max()) - float(data.advantage[~data.best].max())
-        low = gap / (signal.steepness * math.log(data.mean(~data.best) / share)) * (1.0 - _OUTWARD)
+        low = gap / (signal.steepness * math.log(data.mean(~data.best) / share)) * (1.0 - SLACK)
     # arcosh(1 + y) with y = a^(-1/2) - 1, which a close to one would cancel
     y = math.expm1(0.5 * (math.log1p(signal.radius(target)) if signal is SAMPLES else signal.radius(target)))
-    high = 0.5 * data.spread / math.log1p(y + math.sqrt(y * (2.0 + y))) * (1.0 + _OUTWARD)
+    high = 0.5 * data.spread / math.log1p(y + math.sqrt(y * (2.0 + y))) * (1.0 + SLACK)
     return low, high

@@ -33,11 +33,11 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import linalg
 
-from reference.enclosure import OUTWARD, Ball, judged_later
+from reference.enclosure import Ball, judged_later
 from reference.lqr import solve_lqr
 from reference.lqr_evaluation import evaluate_lqr, lqr_occupancy
 from reference.lqr_problem import LQR, LinearGaussian
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward
 
 __all__ = [
     "Ascent", "DeterministicGradient", "RiccatiDistance", "ascend", "deterministic_gradient", "domination",
@@ -92,7 +92,7 @@ def deterministic_gradient(problem: LQR, gain: Float64[np.ndarray, "m n"]) -> De
     moment = Ball(occupancy.second_moment, np.full_like(found.P, occupancy.second_moment_error))
     visits = moment.times(1.0 / (1.0 - gamma))
     # Two roundings of the factor.
-    visits = Ball(visits.middle, (visits.radius + 3.0 * UNIT_ROUNDOFF * np.abs(visits.middle)) * OUTWARD)
+    visits = Ball(visits.middle, outward(visits.radius + 3.0 * UNIT_ROUNDOFF * np.abs(visits.middle)))
     gradient = (slope @ visits).times(-2.0)
     objective = found.constant - float(np.sum(found.P * _first_moment(problem)))
     error = Ball(np.zeros_like(gain), gradient.radius).norm()
@@ -155,12 +155,12 @@ def riccati_distance(problem: LQR, gain: Float64[np.ndarray, "m n"]) -> RiccatiD
     best, occupancy = solve_lqr(problem), lqr_occupancy(problem, _policy(gain))
     moved = Ball.exact(gain) - Ball.exact(best.policy.gain)
     columns = math.sqrt(min(gain.shape))  # the certificate of the gain is in the spectral norm
-    distance = (float(np.sqrt((moved.size**2).sum())) + columns * best.gain_error) * OUTWARD
+    distance = outward(float(np.sqrt((moved.size**2).sum())) + columns * best.gain_error)
     B, values = Ball.exact(problem.control), Ball(best.P, np.full_like(best.P, best.value_error))
     curvature = (Ball.exact(problem.action_cost) + (B.T @ values @ B).times(problem.discount)).norm()
     n = len(best.P)
     _, trace = Ball(occupancy.second_moment, np.full((n, n), occupancy.second_moment_error)).trace()
-    return RiccatiDistance(distance, distance**2 * curvature * trace / (1.0 - problem.discount) * OUTWARD)
+    return RiccatiDistance(distance, outward(distance**2 * curvature * trace / (1.0 - problem.discount)))
 
 
 class _Moments(NamedTuple):

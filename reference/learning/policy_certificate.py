@@ -16,11 +16,10 @@ from jaxtyping import Float64
 
 from reference.learning.softmax import Softmax
 from reference.mdp import MDP
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward
 
-__all__ = ["OUTWARD", "SMALLEST", "Live", "Steps", "assemble", "certify", "live_process", "shortfall"]
+__all__ = ["SMALLEST", "Live", "Steps", "assemble", "certify", "live_process", "shortfall"]
 
-OUTWARD = 1.0 + 2.0**-40  # covers the few roundings of the bounds themselves
 SMALLEST = 2.0**-1000  # more than all that underflowing products can lose
 
 
@@ -34,7 +33,7 @@ class Steps(NamedTuple):
     @property
     def inverse(self) -> Float64[np.ndarray, " L"]:
         """A bound on the row sums of the inverse."""
-        return OUTWARD * self.steps / self.least
+        return outward(self.steps / self.least)
 
 
 class Live(NamedTuple):
@@ -90,7 +89,7 @@ def shortfall(found: Live, advantages: np.ndarray, radius: np.ndarray) -> Float6
     seen = np.abs((found.policy * advantages).sum(axis=1))
     relative = found.accuracy + gamma_n(found.policy.shape[1] + 2)
     charged = relative * (found.policy * np.abs(advantages)).sum(axis=1)
-    return OUTWARD * (seen + charged + (1.0 + relative) * (found.policy * radius).sum(axis=1))
+    return outward(seen + charged + (1.0 + relative) * (found.policy * radius).sum(axis=1))
 
 
 def assemble(
@@ -115,4 +114,4 @@ def assemble(
     charged = (found.accuracy + gamma_n(size + 5)) * taken * reach + taken * error
     bound = first(per_state) + np.einsum("sa,sad->d", charged, lengths)
     bound += 4.0 * UNIT_ROUNDOFF * (taken * reach).sum(axis=1) @ lengths.max(axis=1)
-    return gradient, OUTWARD * (1.0 + gamma_n(2 * size + 8)) * bound + SMALLEST
+    return gradient, outward((1.0 + gamma_n(2 * size + 8)) * bound) + SMALLEST

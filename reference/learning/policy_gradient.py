@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from reference.learning.policy_certificate import OUTWARD, SMALLEST, assemble, certify, live_process, shortfall
+from reference.learning.policy_certificate import SMALLEST, assemble, certify, live_process, shortfall
 from reference.learning.softmax import Softmax
 from reference.learning.task import Task
 from reference.mdp import MDP
 from reference.occupancy import stationary_distribution, stationary_exponent
-from reference.rounding import UNIT_ROUNDOFF, gamma_n
+from reference.rounding import UNIT_ROUNDOFF, gamma_n, outward
 
 __all__ = [
     "Direction", "PolicyGradient", "average_gradient", "reinforce_direction", "start_gradient", "stationary_gradient",
@@ -129,7 +129,7 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
     (advantages, sizes), average = differential(unknown), float(unknown[origin])
     radius = gamma_n(n_states + 4) * sizes + SMALLEST
     lack = float(shortfall(found, advantages, radius).max())  # bounds the error of the average as well
-    spread = 2.0 * lack * OUTWARD * steps / least  # of the differential values
+    spread = outward(2.0 * lack * steps / least)  # of the differential values
     error = radius + lack + np.einsum("sat,st->sa", found.transitions, spread[None, :] + spread[:, None])
     spare = float(np.expm1(2.0 * stationary_exponent(n_states, accuracy + gamma_n(n_actions + 2)))) * law
 
@@ -137,7 +137,7 @@ def average_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]
         return spare @ sizes
 
     gradient, bound = assemble(found, policy.scores(theta), law, advantages, error * mdp.available, first)
-    return PolicyGradient(gradient, bound, average, OUTWARD * lack, law, advantages)
+    return PolicyGradient(gradient, bound, average, outward(lack), law, advantages)
 
 
 def stationary_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " D"]) -> PolicyGradient:
@@ -147,12 +147,12 @@ def stationary_gradient(mdp: MDP, policy: Softmax, theta: Float64[np.ndarray, " 
     """
     found, margin = average_gradient(mdp, policy, theta), 1.0 - mdp.discount
     gradient, objective = found.gradient / margin, found.objective / margin
-    bound = OUTWARD * found.error_bound / margin + 3.0 * UNIT_ROUNDOFF * np.abs(gradient)
+    bound = outward(found.error_bound / margin) + 3.0 * UNIT_ROUNDOFF * np.abs(gradient)
     return PolicyGradient(
         gradient,
         bound,
         objective,
-        OUTWARD * found.objective_bound / margin + 3.0 * UNIT_ROUNDOFF * abs(objective),
+        outward(found.objective_bound / margin) + 3.0 * UNIT_ROUNDOFF * abs(objective),
         found.weights / margin,
         found.advantages,
     )
@@ -203,7 +203,7 @@ def _discounted(
     objective_bound = float(begin @ values_error + (blur + gamma_n(n_live + 2)) * (begin @ np.abs(values)))
     weights, full = np.zeros(task.mdp.n_states), np.zeros(task.mdp.rewards.shape)
     weights[states], full[states] = visits, advantages
-    return PolicyGradient(gradient, bound, objective, OUTWARD * objective_bound + SMALLEST, weights, full)
+    return PolicyGradient(gradient, bound, objective, outward(objective_bound) + SMALLEST, weights, full)
 
 
 def _first_states(task: Task, law: np.ndarray | None) -> tuple[np.ndarray, float]:

@@ -16,12 +16,10 @@ from jaxtyping import Float64
 
 from reference.bellman import greedy, policy_chain, policy_rewards
 from reference.mdp import MDP
-from reference.rounding import gamma_n
+from reference.rounding import gamma_n, outward
 from reference.solution import Solution, Status
 
 __all__ = ["undiscounted_optimum", "undiscounted_values"]
-
-_OUTWARD = 1.0 + 2.0**-40  # covers the few roundings of the bound itself
 
 
 def undiscounted_values(mdp: MDP, policy: Float64[np.ndarray, "S A"]) -> Solution:
@@ -45,7 +43,7 @@ def undiscounted_values(mdp: MDP, policy: Float64[np.ndarray, "S A"]) -> Solutio
     charged = roundings * (policy * np.abs(mdp.rewards)).sum(axis=1)[live]
     charged += roundings * (inner @ np.abs(values) + np.abs(values))
     residual = np.abs(rewards + inner @ values - values) + charged
-    bound = float(residual.max() * steps.max() / least) * _OUTWARD
+    bound = outward(float(residual.max() * steps.max() / least))
     full = np.zeros(mdp.n_states)
     full[live] = values
     q = np.where(mdp.available, mdp.rewards + mdp.expected_next(full), -np.inf)

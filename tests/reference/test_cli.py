@@ -280,6 +280,10 @@ def test_wrong_files_are_one_clear_line(capsys, tmp_path):
     array = tmp_path / "policy.npy"
     np.save(array, np.array([object()], dtype=object), allow_pickle=True)
     assert "holds no policy" in fails(capsys, "evaluate", "chain:3", "--policy", str(array))
+    np.save(array, np.array([["a", "b"]] * 3))
+    assert f"{array} holds no policy" in fails(capsys, "evaluate", "chain:3", "--policy", str(array))
+    np.save(array, np.array([[1, 0]] * 3))
+    assert load_policy(str(array), library.chain(3)).dtype == np.float64
 
 
 @pytest.mark.parametrize("extra", ["matplotlib", "gymnasium"])

@@ -313,8 +313,14 @@ def test_shapes_are_kept():
         (lambda: KL().ratio(math.nan), r"saw nan"),
         (lambda: TwoSidedFermiDirac(0.5, 2.0).f([0.4]), r"expected ratios in \[0\.5, 2\], saw 0\.4 at index 0"),
         (lambda: Hellinger().ratio(1.5), r"below f'\(inf\) = 1, saw 1\.5"),
-        (lambda: ReverseKL().ratio_at_slack([1.0, -1.0]), r"expected distances >= 0 to the pole, saw -1 at index 1"),
-        (lambda: KL().conjugate_at_slack(1.0), r"f'\(inf\) is infinite, so there is no pole"),
+        (
+            lambda: ReverseKL().ratio_at_slack([1.0, -1.0]),
+            r"\.ratio_at_slack: expected distances >= 0 to the pole, saw -1 at index 1",
+        ),
+        (
+            lambda: KL().conjugate_at_slack(1.0),
+            r"\.conjugate_at_slack: f'\(inf\) is infinite, so there is no pole",
+        ),
     ],
 )
 def test_arguments_outside_the_domain_are_named(call, message):

@@ -208,6 +208,8 @@ def test_importance_by_hand(row):
     found = importance_moments(values, half, skew)
     row.exact("RL-29", "moments by hand", (found.mean, found.variance, found.low, found.high) == (2.0, 0.0, 2.0, 2.0),
               f"saw {found}")  # fmt: skip
+    found = importance_moments(values, np.array([1.0, 0.0]), np.array([1.0, 0.0]))
+    row.exact("RL-29", "range of what is drawn", (found.low, found.high) == (1.0, 1.0), f"saw {found}")
     second = weight_second_moment(half, skew)
     row("RL-29", "E w^2 = 4/3", abs(second - 4.0 / 3.0), *tolerances_actors.importance(2, second))
     with pytest.raises(NotCovered, match=r"outcome 1 has value 3\.0 and target probability 0\.5 and is never drawn"):

@@ -92,8 +92,10 @@ def test_conditions_of_convergence(row):
         "Euler's product for the sine, cut after the steps made")  # fmt: skip
     held = [StepSizes(1.0, p).robbins_monro for p in (0.0, 0.5, 0.75, 1.0, 2.0)]
     row.exact("RL-13", "powers that meet the conditions", held == [False, False, True, True, False], f"saw {held}")
-    with pytest.raises(ValueError, match="lowest"):
-        subgaussian_envelope(0.0, 1.0, 1.0, StepSizes(), 1.0, 3, 0.1)
+    slopes = [(0.0, 1.0), (2.0, 1.0), (1.0, np.inf), (1.0, np.nan)]
+    for (lowest, highest), failure in [*((each, 0.1) for each in slopes), ((1.0, 1.0), 0.0), ((1.0, 1.0), 1.0)]:
+        with pytest.raises(ValueError, match="expected 0 < lowest <= highest < inf and 0 < failure < 1"):
+            subgaussian_envelope(lowest, highest, 1.0, StepSizes(), 1.0, 3, failure)
 
 
 def problem(rng, size=3, dimension=2):

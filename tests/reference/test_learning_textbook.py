@@ -184,6 +184,10 @@ def test_errors():
         episode_returns(q_learning(cliff_walking(), exploring(0.1), constant(0.5), 3, 2, np.random.default_rng(0)), 1)
     with pytest.raises(ValueError, match="does not end within"):
         greedy_path(cliff_walking(), np.where(cliff().available, 0.0, -np.inf))
+    corridor, onward = Task(MDP(np.eye(4)[[[1], [2], [3], [3]]], np.zeros((4, 1)), 0.5, np.eye(4)[0])), np.zeros((4, 1))
+    assert greedy_path(corridor, onward, limit=3) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"does not end within 2 steps: it goes through \[0, 1, 2\] and on"):
+        greedy_path(corridor, onward, limit=2)
     walk = random_walk(99)
     with pytest.raises(ValueError, match="unknowns"):
         td_error_moments(walk.task, walk.policy, 0.1, 1)

@@ -191,6 +191,7 @@ def test_gymnasium_grids_and_arguments():
         ("Taxi-v3", {}, ["'Taxi-v3' is not registered", "newest registered version is 'Taxi-v4'"]),
         ("Taxi", {}, ["newest registered version is 'Taxi-v4'"]),
         ("FrozenLak-v1", {}, ["Did you mean", "'FrozenLake-v1'"]),
+        ("Taxi-v-v3", {}, ["'Taxi-v-v3' is not registered", "Did you mean", "'Taxi-v4'"]),
         ("Zzzzzz-v0", {}, ["not registered in Gymnasium", "Expected an id such as"]),
         ("Blackjack-v1", {}, ["Blackjack-v1 has no transition table", "toy-text"]),
         ("FrozenLake-v1", {"colour": 3}, ["FrozenLake-v1 cannot be made with colour=3"]),

@@ -165,6 +165,7 @@ POLICIES = {
     "NaN": ([[float("nan"), 1], [1, 0], [1, 0]], ["policy[0, 0] (state 0, action 0) is nan: expected a number >= 0"]),
     "another shape": ([[1, 0]], ["has shape (1, 2): expected (S, A) = (3, 2)"]),
     "ragged": ([[1, 0], [1]], ["holds no policy", "Expected (S, A) numbers"]),
+    "text": ([["a", "b"]] * 3, ["policy.json holds no policy", "Expected (S, A) numbers"]),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import DISCOUNTS, Drawn, few, mdps, policies, vectors
 
 from reference import certify
-from reference.bellman import backup, boltzmann, soft_bellman
+from reference.bellman import backup, boltzmann, soft_bellman, soft_residual
 from reference.evaluation import evaluate_policy
 from reference.library import chain, from_gymnasium, garnet, named
 from reference.planning import solve
@@ -157,6 +157,25 @@ def test_named_soft_values(row, name):
     rounding, reason = tolerances.data_rounding(case.mdp, float(np.abs(case.soft_values).max()))
     error = np.abs(found.values - case.soft_values).max()
     row("SAC-06", "closed-form soft values", error, found.error_bound + rounding, reason)
+    # The operator contracts; its own rounding is within what bounds the error of its fixed point.
+    gamma = case.mdp.discount
+    away = np.abs(soft_residual(case.mdp, found.values, case.soft_alpha)).max()
+    row(
+        "SAC-06",
+        "residual of soft values",
+        away,
+        (1.0 + gamma) * found.error_bound,
+        "|T v - v| <= (1 + gamma) |v - v*|",
+    )
+    moved = soft_residual(case.mdp, found.values + 1.0, case.soft_alpha)
+    off = np.abs(moved + (1.0 - gamma)).max()
+    row(
+        "SAC-06",
+        "residual of values and a constant",
+        off,
+        4.0 * (found.error_bound + rounding),
+        "T(v + c) = T v + gamma c",
+    )
 
 
 def test_temperature_limits(row):

@@ -192,6 +192,9 @@ def test_a_missing_discount_is_asked_for(tmp_path):
     for name, value in (("discount", "0.9"), ("grid", [2]), ("grid", "ab")):
         data = {"tool": "roer", "parameters": {"discount": 0.5, name: value}}
         refuse(write(tmp_path / "model.umb", example(**{"file-data": data})), name, repr(value))
+    # What another tool means by its parameters is not ours to guess.
+    data = {"tool": "other", "parameters": {"discount": 0.5, "grid": "ab"}}
+    refuse(write(tmp_path / "model.umb", example(**{"file-data": data})), "has no discount")
 
 
 @pytest.mark.parametrize("name", ["../index.json", "/etc/passwd", "a/../../b.bin", "a\\b", "caf\u00e9"])
