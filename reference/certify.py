@@ -53,9 +53,13 @@ class Bounds(NamedTuple):
     def widened(self, by: float) -> "Bounds":
         """The bounds for values that differ from the given ones by at most `by`, rounded outward."""
         if not np.isfinite(self.error + by):
-            return Bounds(-np.inf, np.inf)
+            return UNBOUNDED
         spill = SLACK * (abs(self.lower) + abs(self.upper) + by)
         return Bounds((self.lower - by) - spill, (self.upper + by) + spill)
+
+
+UNBOUNDED = Bounds(-np.inf, np.inf)
+"""What is known of values that float64 cannot certify."""
 
 
 def split(values: Float64[np.ndarray, " S"]) -> tuple[float, Float64[np.ndarray, " S"], float]:
@@ -268,7 +272,7 @@ def enclosure(
     narrow = _margin(mdp.discount, sums.most, sums.blur)
     wide = _margin(mdp.discount, sums.least, sums.blur)
     if narrow[0] <= 0.0 or not np.isfinite(low):
-        return Bounds(-np.inf, np.inf)
+        return UNBOUNDED
     # What `widened` spilled outward is far more than the division rounds.
     return Bounds(low / (wide[1] if low >= 0.0 else narrow[0]), high / (narrow[0] if high >= 0.0 else wide[1]))
 

@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The parser; `run` of what it parses is the function that answers."""
     made = _Parser(prog="reference", description=_HELP, epilog=EXAMPLES, formatter_class=_RAW)
-    added = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    added = made.add_subparsers(required=True, metavar="COMMAND")
     _add_planning(added)
     _add_regularized(added)
     _add_comparisons(added)

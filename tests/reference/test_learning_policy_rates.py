@@ -50,6 +50,7 @@ from reference.learning import (
     value_baseline,
     weight_envelope,
 )
+from reference.rounding import gamma_n
 
 STILL = constant(2.0**-200)
 """Actor steps that no float notices: the policy stays what it is."""
@@ -312,3 +313,16 @@ def test_errors():
         smoothness(fork(1.0), tabular(fork(1.0).mdp))
     with pytest.raises(ValueError, match="failure is 0"):
         martingale_bound(np.ones((1, 1)), np.ones((1, 1)), 0.0)
+
+
+def test_martingale_bounds_know_the_past_alone():
+    """A bound after k steps is that of these k steps; replications count as so much more of the same step."""
+    rng = np.random.default_rng(7)
+    variances, widths = rng.random((5, 3)), 0.1 + rng.random((5, 3))
+    bounds = martingale_bound(variances, widths, 0.1)
+    assert (np.diff(bounds) > 0.0).all()
+    for k in range(1, 6):
+        np.testing.assert_array_equal(bounds[:k], martingale_bound(variances[:k], widths[:k], 0.1))
+    each = martingale_bound(variances.reshape(15, 1), widths.reshape(15, 1), 0.1)[2::3]
+    # Fifteen nonnegative numbers in two orders: fewer than 64 roundings, none of them magnified.
+    np.testing.assert_allclose(bounds, each, rtol=gamma_n(64), atol=0.0)
