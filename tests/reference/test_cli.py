@@ -360,6 +360,7 @@ def test_policies_come_from_where_they_say(tmp_path):
     np.testing.assert_array_equal(load_policy("uniform", mdp), [[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]])
     assert isinstance(load_mdp("chain:3"), MDP)
     assert load_mdp("chain:3", 0.5).discount == 0.5
+    assert (load_mdp("bandit").discount, load_mdp("bandit", 0.5).discount) == (0.75, 0.5)
     assert load_mdp("garnet:400,2,2,0").is_sparse
 
 

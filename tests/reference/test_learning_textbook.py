@@ -31,6 +31,7 @@ from reference.learning import (
     walk_errors,
 )
 from reference.rounding import gamma_n
+from reference.solution import Status
 
 START, GOAL = 36, 47
 
@@ -165,6 +166,8 @@ def test_undiscounted_values(row):
     coin = MDP([[[0.5, 0.5]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.5)
     found = undiscounted_values(coin, np.ones((2, 1)))
     row("RL-10", "tosses of a coin", abs(found.values[0] - 2.0), found.error_bound, "certified")
+    assert (found.status, found.iterations) == (Status.DIRECT, 1)
+    assert found.solver == "direct linear solve without a discount"
     best = undiscounted_optimum(cliff(2, 5))
     row("RL-18", "a short cliff", abs(best.values[5] + 6.0), best.error_bound, "certified")
     stay = MDP([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]], [[0.0, -1.0], [0.0, 0.0]], 0.5,

@@ -97,7 +97,15 @@ def steps_to(mdp, goal: int) -> dict[int, int]:
 
 
 @pytest.mark.parametrize(
-    "mdp", [gridworld(3, 4, 0.9), gridworld(2, 3, 0.5, goal=(0, 1)), gridworld(1, 1, 0.9), cliff(3, 5, 0.75)], ids=repr
+    "mdp",
+    [
+        gridworld(3, 4, 0.9),
+        gridworld(2, 3, 0.5, goal=(0, 1)),
+        gridworld(1, 1, 0.9),
+        cliff(3, 5, 0.75),
+        cliff(2, 3, 0.5),
+    ],
+    ids=repr,
 )
 def test_deterministic_grids_cost_a_geometric_series(mdp):
     goal = int(np.flatnonzero(mdp.terminal)[0])
@@ -142,6 +150,7 @@ def test_gridworld_slips_to_both_sides():
         (lambda: gridworld(2, 2, slip=1.5), "slip is 1.5"),
         (lambda: gridworld(2, 2, slip=-0.5), "slip is -0.5"),
         (lambda: cliff(1, 12), "1 x 12: expected at least 2 x 3"),
+        (lambda: cliff(2, 2), "2 x 2: expected at least 2 x 3"),
     ],
 )
 def test_families_refuse_impossible_sizes(build, message):

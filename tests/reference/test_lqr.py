@@ -239,6 +239,7 @@ def test_evaluation_and_occupancy_are_exact(row, drawn, data):
     policy = LinearGaussian(np.round(optimal.policy.gain, 3), factor @ factor.T + 0.25 * np.eye(m))
     alpha = data.draw(st.sampled_from([0.0, 0.5]))
     found = evaluate_lqr(problem, policy, alpha)
+    assert (found.policy, found.alpha) == (policy, alpha)
     row("RL-02", "values of a policy", distance(found.P, policy_values(problem, policy)), *certified(found.value_error))
     occupancy = lqr_occupancy(problem, policy)
     mean, moment = second_moment(problem, policy)

@@ -332,7 +332,7 @@ def test_iteration_limits_are_reported():
     mdp = chain(10, 0.99)
     for solver in (ValueIteration(max_iterations=2), PolicyIteration(max_iterations=1)):
         found = solver.solve(mdp)
-        assert found.status is Status.MAX_ITERATIONS
+        assert (found.status, found.iterations) == (Status.MAX_ITERATIONS, solver.max_iterations)
         assert "max_iterations" in str(found.status)
         assert "max iterations" in repr(found)
 
