@@ -35,6 +35,8 @@ class Group(NamedTuple):
     tests     files or folders of tests
     options   what else pytest is told
     preload   modules of other people that the tests will need, which take long to import and start no thread
+    from_text whether others compile the functions from the text of their file, as marimo does its cells: nobody holds a
+              function whose code could be exchanged or be seen to be entered, so every test imports the changed file
     """
 
     name: str
@@ -44,6 +46,7 @@ class Group(NamedTuple):
     options: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     preload: tuple[str, ...] = ("numpy",)
+    from_text: bool = False
 
 
 class Tests(NamedTuple):
@@ -275,16 +278,18 @@ def judge(
     server: Server,
     lend: Lend,
     packages: Path,
+    from_text: bool = False,
 ) -> Verdict:
     """Run the tests against one mutant.
 
     On `server` where exchanging the function's code is the whole difference; otherwise, for a function that runs at
-    import and for a default argument, on a preloaded one that `lend` lends, which imports a copy of `packages`.
+    import, for a default argument and for what others compile `from_text`, on a preloaded one that `lend` lends, which
+    imports a copy of `packages`.
     """
     if not tests:
         return Verdict("no tests", None, "", 0)
     edited = mutant.planted(source)
-    if f"{mutant.file}::{mutant.function}" not in known.imported and not mutant.signature:
+    if not (from_text or mutant.signature or f"{mutant.file}::{mutant.function}" in known.imported):
         answer = server.ask(tests, [(mutant.file, edited)], [(mutant.file, mutant.function, mutant.line)])
     else:
         with tempfile.TemporaryDirectory(dir=packages.parent) as folder, lend() as fresh:

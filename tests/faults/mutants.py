@@ -46,6 +46,15 @@ GROUPS = (
         ("scipy.stats", "scipy.optimize", "jax.numpy", "flax.linen", "optax", "gymnasium"),
     ),
     Group(
+        "studio",
+        ("reference/studio.py",),
+        ("reference",),
+        ("tests/studio",),
+        UNSHRUNK,
+        preload=("scipy.stats", "scipy.optimize", "matplotlib.figure", "marimo"),
+        from_text=True,
+    ),
+    Group(
         "reference",
         ("reference/*.py",),
         ("reference",),
@@ -60,14 +69,19 @@ GROUPS = (
 
 
 def chosen_files(root: Path, groups: Sequence[Group], patterns: Sequence[str]) -> dict[Group, list[str]]:
-    """The files of each group that match; ValueError for a pattern that none matches. `*` reaches into folders."""
+    """The files of each group that match, those of a group before it left out; `*` reaches into folders.
+
+    ValueError for a pattern that none matches.
+    """
     unmatched = set(patterns)
     files: dict[Group, list[str]] = {}
+    claimed: set[str] = set()
     for group in groups:
         found = {
             path.relative_to(root).as_posix() for package in group.packages for path in (root / package).rglob("*.py")
         }
-        found = {file for file in found if any(fnmatch.fnmatch(file, source) for source in group.sources)}
+        found = {file for file in found if any(fnmatch.fnmatch(file, source) for source in group.sources)} - claimed
+        claimed |= found
         if patterns:
             hits = {file: {pattern for pattern in patterns if fnmatch.fnmatch(file, pattern)} for file in found}
             unmatched -= set().union(*hits.values())
@@ -173,15 +187,19 @@ def run_all(
         lend = stack.enter_context(servers(copy, group, said))
         preloaded = stack.enter_context(servers(copy, group, said, group.preload))
         known = known_tests(root, group, lend, notes, options.jobs, track)
-        check_exchange(group, sources, lend, known)
+        if not group.from_text:
+            check_exchange(group, sources, lend, known)
 
         def work(server: Server, mutant: Mutant) -> dict:
             began, first = time.monotonic(), killers.setdefault((mutant.file, mutant.function), [])
-            tests = order(mutant, known, list(first), options.quick)
+            if group.from_text:
+                tests = sorted(known.seconds.items(), key=lambda test: (test[0] not in first, test[1]))
+            else:
+                tests = order(mutant, known, list(first), options.quick)
             if mutant.id in lines and lines[mutant.id]["quick"]:  # what has passed already comes last
                 passed = {test for test, _ in order(mutant, known, quick=True)}
                 tests.sort(key=lambda test: test[0] in passed)
-            verdict = judge(mutant, sources[mutant.file], tests, known, server, preloaded, copy)
+            verdict = judge(mutant, sources[mutant.file], tests, known, server, preloaded, copy, group.from_text)
             if verdict.verdict == "killed" and verdict.test and verdict.test not in first:
                 first.insert(0, verdict.test)
             seconds = round(time.monotonic() - began, 2)

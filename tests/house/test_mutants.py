@@ -92,8 +92,8 @@ def count(project, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(Path(mutants.__file__).parents[1]))
     log = tmp_path / "log" / "mutants.jsonl"
 
-    def run(*arguments):
-        status = mutants.main(["--jobs", "1", "--log", str(log), *arguments], project, (GROUP,))
+    def run(*arguments, groups=(GROUP,)):
+        status = mutants.main(["--jobs", "1", "--log", str(log), *arguments], project, groups)
         lines = map(json.loads, log.read_text().splitlines()) if log.exists() else ()
         return status, {(line["function"], line["diff"]): line for line in lines}
 
@@ -121,6 +121,21 @@ def test_every_verdict(count, project, capfd):
     (project / "tests" / "test_code.py").write_text(TESTS + "\n\ndef test_one():\n    assert code.unseen(1) == -1\n")
     status, lines = count("--all", "--again")
     assert lines["unseen", "- return -x\n+ return +x"]["verdict"] == "killed"
+
+
+def test_functions_that_others_compile_from_their_text(count, project):
+    """As marimo does the cells of a notebook: no function is seen to be entered, and yet each change is noticed."""
+    (project / "tiny" / "cells.py").write_text("def cell(x):\n    return x * 2\n")
+    (project / "tests" / "test_cells.py").write_text(
+        "from pathlib import Path\n\nimport tiny\n\n\ndef test_cell():\n    cells = {}\n"
+        "    exec(Path(tiny.__file__).with_name('cells.py').read_text(), cells)\n    assert cells['cell'](3) == 6\n"
+    )
+    cells = GROUP._replace(name="cells", sources=("tiny/cells.py",), tests=("tests/test_cells.py",), from_text=True)
+    status, lines = count("--all", "tiny/cells.py", groups=(cells, GROUP))
+    assert (status, {line["verdict"] for line in lines.values()}) == (0, {"killed"})
+    # A file belongs to the first group that takes it: the other one's tests never see it.
+    chosen = mutants.chosen_files(project, (cells, GROUP), ())
+    assert chosen == {cells: ["tiny/cells.py"], GROUP: ["tiny/__init__.py", "tiny/code.py"]}
 
 
 def test_a_test_that_fails_without_a_mutant_is_an_error(count, project, capfd):
