@@ -223,9 +223,12 @@ def test_running_out_of_memory_says_what_was_asked_and_what_is_there(capsys, mon
         np.empty((2**26, 2**20))
 
     monkeypatch.setattr("reference.commands.load_mdp", exhausted)
+    monkeypatch.setattr("reference.__main__.available_memory", lambda: 3 * 2**30)
     message = fails(capsys, "solve", "chain:3")
-    assert "unable to allocate" in message
-    assert "GiB are available" in message
+    assert message.startswith("error: out of memory: unable to allocate")
+    assert ", and 3 GiB are available. Take a smaller process" in message
+    monkeypatch.setattr("reference.__main__.available_memory", lambda: None)
+    assert "available" not in fails(capsys, "solve", "chain:3")
 
 
 @pytest.mark.parametrize("command", ["flow", "temperature", "compare", "plot", "studio", "solve", "export"])

@@ -275,3 +275,20 @@ def test_labels_of_cells_fit_their_cells():
         assert {(text.get_ha(), text.get_va()) for text in ax.texts} == {("center", "center")}
     for columns, labels in ((150, 300), (151, 0)):
         assert len(figures.plot_states(gridworld(2, columns), np.zeros(2 * columns), "gain", axes()).texts) == labels
+
+
+def test_curves_reach_from_the_smallest_advantage_to_the_largest():
+    """In as many points as look smooth; what is below a pole that rounding could touch stops short of it."""
+    inside = behavior().advantage[behavior().law > 0.0]
+    low, high = inside.min(), inside.max()
+    [curve, _] = figures.plot_weights(weights(KL()), behavior().advantage, axes()).lines
+    np.testing.assert_array_equal(curve.get_xdata(), np.linspace(low, high, 400))
+    several = figures_ratios.plot_weight_curves(behavior(), 0.5, [KL()], axes())
+    np.testing.assert_array_equal(several.lines[1].get_xdata(), np.linspace(low, high, 300))
+    for beta in (1e-9, 0.5):
+        ax = figures_ratios.plot_weight_curves(behavior(), beta, [JensenShannon()], axes())
+        drawn = np.asarray(ax.lines[1].get_xdata())
+        solved = optimal_weights(behavior().advantage, behavior().law, beta, JensenShannon())
+        end = min(high, beta * (JensenShannon().supremum + solved.multiplier - solved.multiplier_error))
+        np.testing.assert_array_equal(drawn, np.linspace(low, end, 300)[: 300 if end == high else -1])
+        assert np.isfinite(np.asarray(ax.lines[1].get_ydata())).all()

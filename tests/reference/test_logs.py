@@ -138,6 +138,8 @@ REFUSED = {
     "flags short": ({"terminated": [0]}, "terminated has 1 entries"),
     "states as floats": ({"states": [0.0, 0.5]}, "states is float64 of shape (2,): expected whole numbers"),
     "a table of states": ({"states": [[0, 0]]}, "shape (1, 2): expected whole numbers"),
+    "actions as floats": ({"actions": [0.0, 0.5]}, "actions is float64 of shape (2,): expected whole numbers"),
+    "next states as text": ({"next_states": ["a", "b"]}, "next_states is <U1 of shape (2,): expected whole numbers"),
     "negative state": ({"next_states": [0, -2]}, "next_states[1] is -2: expected a number of at least 0"),
     "NaN reward": ({"rewards": [1.0, np.nan]}, "rewards[1] is nan: expected a finite number"),
     "rewards as text": ({"rewards": ["a", "b"]}, "rewards cannot be read as float64"),
