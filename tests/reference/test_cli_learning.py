@@ -135,6 +135,7 @@ def test_features_are_zero_where_episodes_end(tmp_path):
     np.testing.assert_array_equal(seen, [[1, 2], [3, 4], [5, 6], [0, 0]])
     for source in (None, "2"):
         np.testing.assert_array_equal(state_features(task, source), [[1, 0], [1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(state_features(task, "1"), [[1], [1], [1], [0]])
     np.testing.assert_array_equal(state_features(task, "3"), [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
 
 

@@ -35,6 +35,7 @@ from reference.learning import (
     qac_fields,
     weight_second_moment,
 )
+from reference.rounding import gamma_n
 
 
 @st.composite
@@ -274,6 +275,10 @@ def test_law_of_states(row):
         *tolerances_learning.linear_system(2, 2.0 * mass, mass))  # fmt: skip
     rng = np.random.default_rng(4)
     seen = off_policy_samples(task, logits, behaviour, law, found.values, count, rng)
+    # Moving all logits of a state alike changes nothing: the entries of a score cancel.
+    left, rare = np.abs(seen.terms.sum(axis=1)), 1.0 - policy[seen.states].max(axis=1)
+    # Eight roundings of numbers up to the error itself, of which the entries' sizes sum to 2 (1 - pi) at least.
+    row("RL-30", "sum of a score", left, gamma_n(8) * np.abs(seen.terms).sum(axis=1) / rare, "probabilities sum to one")
     terms = np.zeros((count, *logits.shape))
     terms[np.arange(count), seen.states] = seen.terms
     near = mass * actor_field(policy, found.q, law)
